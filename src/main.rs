@@ -1,0 +1,3 @@
+//! The `automdev` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests that run inside a disposable host, as root, with nothing faked.
