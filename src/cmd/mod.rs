@@ -1,0 +1,29 @@
+//! The fronts, one file a command: each reads its input, calls down, prints.
+
+pub mod cli;
+
+/// How a command ended, as its exit status says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Done, or yes.
+    Done,
+    /// Failed or refused; the reason has been printed.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// The answer is no.
+    No,
+}
+
+impl Status {
+    /// The exit status.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Status::Done => 0,
+            Status::Failed => 1,
+            Status::Usage => 2,
+            Status::No => 3,
+        }
+    }
+}

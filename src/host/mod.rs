@@ -1,0 +1,3 @@
+//! All that touches the machine. Decides nothing that [`crate::model`] could.
+
+pub mod root;
