@@ -1,0 +1,70 @@
+//! The one way in which anything is changed in sysfs: one value, one file, one write.
+//!
+//! A driver may block in such a write for as long as it likes, and a signal does not end that (the kernel's
+//! `vfio_unregister_group_dev` waits for the device's last user). So the writes are made by a child process,
+//! which holds neither our pipes nor our locks: when the deadline passes, it is left to itself.
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::clock::Deadline;
+
+mod worker;
+
+pub use worker::Sysfs;
+
+/// A file of sysfs that is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The folder of the parent or the device; links on the way to it are followed.
+    pub folder: &'a Path,
+    /// The file's path below it; no link on the way is followed, so that it stays below.
+    pub file: &'a str,
+    /// The folder's inode, where only this very folder is meant and no later one of the same name.
+    pub inode: Option<u64>,
+}
+
+/// Why a value was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The kernel refused it.
+    #[error("{}", .0.desc())]
+    Refused(Errno),
+    /// The kernel did not answer in time; it may still do it.
+    #[error("the driver did not answer in time")]
+    TimedOut,
+    /// The folder is not the one that was meant.
+    #[error("the device is another one by now")]
+    Replaced,
+    /// The write could not be tried.
+    #[error("no process could be started for the write: {}", .0.desc())]
+    NoWorker(Errno),
+}
+
+/// A change that automdev makes outside sysfs; the tests stop or fail the program at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A file is made or replaced.
+    Write,
+    /// A file is taken away.
+    Unlink,
+}
+
+/// What takes the writes: the machine's kernel, or in tests a tree that reacts as the kernel does.
+pub trait Kernel {
+    /// Writes `value` into a file that is there, by one write, neither creating nor truncating it.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. After [`WriteError::TimedOut`] the write may still come to pass.
+    fn write(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError>;
+
+    /// Called right before each change outside sysfs; an error is as if the change itself had failed.
+    ///
+    /// # Errors
+    /// None on the machine; in tests, the fault that is to be tried.
+    fn before(&self, _change: Change, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! The child process that writes into sysfs.
+
+#![allow(unsafe_code, reason = "fork and close_range have no safe form")]
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType};
+use nix::sys::stat::{Mode, fstat};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, write};
+
+use super::{Kernel, Target, WriteError};
+use crate::host::clock::Deadline;
+
+/// More than any path and value of sysfs together (an attribute takes at most one page).
+const LARGEST: usize = 64 << 10;
+
+/// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
+const REPLACED: i32 = -1;
+
+/// The machine's sysfs.
+#[derive(Debug, Default)]
+pub struct Sysfs {
+    worker: RefCell<Option<Worker>>,
+}
+
+impl Kernel for Sysfs {
+    fn write(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError> {
+        let mut slot = self.worker.borrow_mut();
+        let worker = match slot.take() {
+            Some(worker) => slot.insert(worker),
+            None => slot.insert(Worker::start().map_err(WriteError::NoWorker)?),
+        };
+        let answer = worker.ask(target, value, deadline);
+        if matches!(answer, Err(WriteError::TimedOut | WriteError::NoWorker(_))) {
+            slot.take().into_iter().for_each(Worker::abandon);
+        }
+        answer
+    }
+}
+
+/// A child process, idle or at its one write.
+#[derive(Debug)]
+struct Worker {
+    socket: Option<OwnedFd>,
+    pid: Pid,
+}
+
+impl Worker {
+    fn start() -> Result<Self, Errno> {
+        let (ours, theirs) = socket::socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        // SAFETY: automdev has one thread, so the child may do whatever the parent may.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Worker {
+                socket: Some(ours),
+                pid: child,
+            }),
+            ForkResult::Child => {
+                drop(ours);
+                serve(theirs)
+            }
+        }
+    }
+
+    fn ask(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError> {
+        let Some(socket) = &self.socket else {
+            return Err(WriteError::NoWorker(Errno::EPIPE));
+        };
+        let inode = target.inode.unwrap_or_default().to_ne_bytes();
+        let folder = target.folder.as_os_str().as_bytes();
+        let parts = [&inode[..], folder, b"\0", target.file.as_bytes(), b"\0", value].map(IoSlice::new);
+        socket::sendmsg::<()>(socket.as_raw_fd(), &parts, &[], MsgFlags::MSG_NOSIGNAL, None)
+            .map_err(WriteError::NoWorker)?;
+        loop {
+            let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], left) {
+                Ok(0) if deadline.has_passed() => return Err(WriteError::TimedOut),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => break,
+                Err(errno) => return Err(WriteError::NoWorker(errno)),
+            }
+        }
+        let mut answer = [0; 4];
+        match socket::recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+            Ok(4) => match i32::from_ne_bytes(answer) {
+                0 => Ok(()),
+                REPLACED => Err(WriteError::Replaced),
+                errno => Err(WriteError::Refused(Errno::from_raw(errno))),
+            },
+            Ok(_) => Err(WriteError::NoWorker(Errno::EPIPE)),
+            Err(errno) => Err(WriteError::NoWorker(errno)),
+        }
+    }
+
+    /// Leaves a worker that is stuck in its write to itself: it ends when the driver lets it.
+    fn abandon(mut self) {
+        self.socket = None;
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Worker {
+    /// An idle worker ends as soon as nobody can ask it any more.
+    fn drop(&mut self) {
+        self.socket = None;
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
+}
+
+/// The child's life: one request after the other, until the parent is gone.
+fn serve(socket: OwnedFd) -> ! {
+    let kept = keep_only(socket);
+    if let Ok(socket) = &kept {
+        let mut request = vec![0; LARGEST];
+        while let Ok(length @ 1..) = socket::recv(socket.as_raw_fd(), &mut request, MsgFlags::empty()) {
+            let answer = answer(&request[..length]);
+            if socket::send(socket.as_raw_fd(), &answer.to_ne_bytes(), MsgFlags::MSG_NOSIGNAL).is_err() {
+                break;
+            }
+        }
+    }
+    // SAFETY: ends the child at once; nothing of the parent's (its buffers, its guards) may be finished twice.
+    unsafe { libc::_exit(0) }
+}
+
+/// Moves the socket to the first place after the standard streams, opens those on nothing, closes all else:
+/// libvirt waits for the end of our pipes, and our locks live as long as any process has them open.
+fn keep_only(socket: OwnedFd) -> Result<OwnedFd, Errno> {
+    const KEPT: RawFd = 3;
+    let nothing = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    let raw = socket.as_raw_fd();
+    // SAFETY: the numbers are of this process alone, which uses none of them but the standard streams and the
+    // socket from here on; the owners of the others are forgotten with the parent's memory.
+    unsafe {
+        if raw != KEPT && libc::dup2(raw, KEPT) == -1 {
+            return Err(Errno::last());
+        }
+        std::mem::forget((socket, nothing));
+        if libc::syscall(libc::SYS_close_range, 4_u32, u32::MAX, 0_u32) == -1 {
+            // Before Linux 5.9.
+            for number in 4..libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536) {
+                libc::close(RawFd::try_from(number).unwrap_or(RawFd::MAX));
+            }
+        }
+        Ok(OwnedFd::from_raw_fd(KEPT))
+    }
+}
+
+fn answer(request: &[u8]) -> i32 {
+    let Some((inode, rest)) = request.split_first_chunk::<8>() else {
+        return Errno::EBADMSG as i32;
+    };
+    let mut parts = rest.splitn(3, |byte| *byte == 0);
+    let (Some(folder), Some(file), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+        return Errno::EBADMSG as i32;
+    };
+    match write_below(
+        Path::new(std::ffi::OsStr::from_bytes(folder)),
+        file,
+        u64::from_ne_bytes(*inode),
+        value,
+    ) {
+        Ok(true) => 0,
+        Ok(false) => REPLACED,
+        Err(errno) => errno as i32,
+    }
+}
+
+/// Writes into a file below a folder; false where the folder is not the one of that inode.
+fn write_below(folder: &Path, file: &[u8], inode: u64, value: &[u8]) -> Result<bool, Errno> {
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut at = open(folder, directory, Mode::empty())?;
+    if inode != 0 && fstat(&at)?.st_ino != inode {
+        return Ok(false);
+    }
+    let mut parts = file.split(|byte| *byte == b'/').peekable();
+    while let Some(part) = parts.next() {
+        let how = if parts.peek().is_some() {
+            directory
+        } else {
+            OFlag::O_WRONLY | OFlag::O_CLOEXEC
+        };
+        at = openat(
+            &at,
+            std::ffi::OsStr::from_bytes(part),
+            how | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        )?;
+    }
+    loop {
+        match write(&at, value) {
+            Ok(written) if written == value.len() => return Ok(true),
+            Ok(_) => return Err(Errno::EIO),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
