@@ -1,5 +1,13 @@
 //! What is decided without touching the machine: no file, no clock, no environment, no process.
 
+pub mod claim;
+pub mod definition;
 pub mod domain;
 pub mod fault;
+pub mod hook_call;
+pub mod inventory;
 pub mod names;
+pub mod nearest;
+pub mod plan;
+pub mod refusal;
+pub mod settings;

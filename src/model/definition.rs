@@ -1,0 +1,183 @@
+//! A persistent definition: what a device is on this host. The form is mdevctl's, one JSON file a device
+//! (`/etc/mdevctl.d/PARENT/UUID`), which libvirt's node-device driver uses too.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::names::{AttributePath, TypeName};
+
+/// A definition of one device under one parent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Definition {
+    /// The type that the parent is to make.
+    pub mdev_type: TypeName,
+    /// Whether mdevctl makes the device when its parent appears.
+    #[serde(default)]
+    pub start: Start,
+    /// Written into the device's folder after its creation, in this order; a path may come again.
+    #[serde(default, rename = "attrs", deserialize_with = "absent_or_list")]
+    pub attributes: Vec<Attribute>,
+}
+
+/// When mdevctl makes a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// When somebody asks for it.
+    #[default]
+    Manual,
+    /// When its parent appears.
+    Auto,
+}
+
+impl<'de> Deserialize<'de> for Start {
+    /// As mdevctl reads it: whatever is not `auto` is manual.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(if String::deserialize(deserializer)? == "auto" {
+            Start::Auto
+        } else {
+            Start::Manual
+        })
+    }
+}
+
+/// One value for one file below the device's folder. In JSON an object with that one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// The file.
+    pub path: AttributePath,
+    /// What is written, byte for byte: nothing is added, not even a line's end.
+    pub value: String,
+}
+
+impl Serialize for Attribute {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(&self.path, &self.value)])
+    }
+}
+
+impl<'de> Deserialize<'de> for Attribute {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OneMember)
+    }
+}
+
+struct OneMember;
+
+impl<'de> Visitor<'de> for OneMember {
+    type Value = Attribute;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with one member, {\"attribute\": \"value\"}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attribute, A::Error> {
+        let (path, value): (AttributePath, String) = map
+            .next_entry()?
+            .ok_or_else(|| de::Error::invalid_length(0, &self))?;
+        if value.contains('\0') {
+            return Err(de::Error::custom(format_args!(
+                "the value of {path} has a NUL character in it"
+            )));
+        }
+        if map.next_key::<de::IgnoredAny>()?.is_some() {
+            return Err(de::Error::invalid_length(2, &self));
+        }
+        Ok(Attribute { path, value })
+    }
+}
+
+fn absent_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Attribute>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Why a definition cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DefinitionError(pub String);
+
+impl Definition {
+    /// Reads mdevctl's JSON. Members that it does not know belong to others and are ignored.
+    ///
+    /// # Errors
+    /// It is no JSON, has no type, or a member is of the wrong kind or no name; told with line and column.
+    pub fn parse(text: &[u8]) -> Result<Self, DefinitionError> {
+        serde_json::from_slice(text).map_err(|error| DefinitionError(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mdevctls_form_is_read() {
+        let text = br#"{"mdev_type":"mtty-2","start":"auto","colour":"red",
+            "attrs":[{"assign_adapter":"5"},{"assign_adapter":"6"},{"nvidia/vgpu_params":"a=1\n"}]}"#;
+        let definition = Definition::parse(text).expect("good");
+        assert_eq!(definition.mdev_type.as_str(), "mtty-2");
+        assert_eq!(definition.start, Start::Auto);
+        let attributes: Vec<_> = definition
+            .attributes
+            .iter()
+            .map(|a| (a.path.as_str(), a.value.as_str()))
+            .collect();
+        assert_eq!(
+            attributes,
+            [
+                ("assign_adapter", "5"),
+                ("assign_adapter", "6"),
+                ("nvidia/vgpu_params", "a=1\n")
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_type_is_needed() {
+        for text in [
+            r#"{"mdev_type":"x"}"#,
+            r#"{"mdev_type":"x","start":"manual","attrs":null}"#,
+        ] {
+            let definition = Definition::parse(text.as_bytes()).expect(text);
+            assert_eq!(
+                (definition.start, definition.attributes),
+                (Start::Manual, Vec::new())
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_refused_with_its_place() {
+        for (text, message) in [
+            ("", "EOF"),
+            ("{", "EOF"),
+            ("[]", "struct Definition"),
+            (r#"{"start":"auto"}"#, "mdev_type"),
+            (r#"{"mdev_type":7}"#, "invalid type"),
+            (r#"{"mdev_type":"../x"}"#, "slash"),
+            (r#"{"mdev_type":".."}"#, "another folder"),
+            (r#"{"mdev_type":"x","start":1}"#, "invalid type"),
+            (r#"{"mdev_type":"x","attrs":{}}"#, "invalid type"),
+            (r#"{"mdev_type":"x","attrs":[{}]}"#, "one member"),
+            (r#"{"mdev_type":"x","attrs":[{"a":"1","b":"2"}]}"#, "one member"),
+            (r#"{"mdev_type":"x","attrs":[{"a":1}]}"#, "invalid type"),
+            (
+                r#"{"mdev_type":"x","attrs":[{"../remove":"1"}]}"#,
+                "another folder",
+            ),
+            (
+                r#"{"mdev_type":"x","attrs":[{"/etc/passwd":"1"}]}"#,
+                "below the device's folder",
+            ),
+            (r#"{"mdev_type":"x","attrs":[{"a":"\u0000"}]}"#, "NUL"),
+            (r#"{"mdev_type":"x"} x"#, "trailing"),
+        ] {
+            let error = Definition::parse(text.as_bytes()).expect_err(text).to_string();
+            assert!(
+                error.contains(message) && error.contains("line 1"),
+                "{text}: {error}"
+            );
+        }
+    }
+}

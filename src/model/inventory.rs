@@ -1,0 +1,101 @@
+//! What a host has, as far as a plan asks for it.
+
+use super::claim::{Holder, Record};
+use super::definition::{Definition, DefinitionError};
+use super::names::{MdevUuid, ParentName, TypeName};
+
+/// What a host has. Asked, not listed: a start reads no more of the host than it is about.
+pub trait Inventory {
+    /// The definitions of a device, in the order of their parents' names.
+    fn definitions(&self, uuid: MdevUuid) -> Vec<Defined>;
+
+    /// All devices that have a definition, for a refusal that names the nearest ones.
+    fn all_defined(&self) -> Vec<MdevUuid>;
+
+    /// The device, where it is active.
+    fn active(&self, uuid: MdevUuid) -> Option<Active>;
+
+    /// What is recorded about a device of ours.
+    fn record(&self, uuid: MdevUuid) -> Option<Record>;
+
+    /// Whether a device that looks removed is still there: its parent has a folder of that name.
+    fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool;
+
+    /// Who else claims a device.
+    fn holders(&self, uuid: MdevUuid) -> Vec<Holder>;
+
+    /// Whether the host has a parent.
+    fn parent(&self, parent: &ParentName) -> ParentState;
+
+    /// All parents, for a refusal that names the nearest ones.
+    fn all_parents(&self) -> Vec<ParentName>;
+
+    /// One type that a parent offers.
+    fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer>;
+
+    /// All types that a parent offers, for a refusal that names them.
+    fn offered(&self, parent: &ParentName) -> Vec<TypeName>;
+
+    /// All devices on a parent's GPU, for a refusal that names them.
+    fn neighbours(&self, parent: &ParentName) -> Vec<Neighbour>;
+
+    /// Which GPU a parent is part of: the physical function of a virtual one, else the parent itself.
+    fn gpu(&self, parent: &ParentName) -> String;
+}
+
+/// A definition of a device under one parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defined {
+    /// The parent.
+    pub parent: ParentName,
+    /// The file, for people.
+    pub file: String,
+    /// What it says.
+    pub definition: Result<Definition, DefinitionError>,
+}
+
+/// A device that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// Where it is.
+    pub parent: ParentName,
+    /// What it is.
+    pub mdev_type: TypeName,
+    /// The type's `device_api`.
+    pub device_api: String,
+    /// The inode of its folder.
+    pub inode: u64,
+}
+
+/// Whether a host has a parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParentState {
+    /// It is there.
+    There,
+    /// There is such a device, but it is no parent of mediated devices.
+    NotMdev,
+    /// So, and it is an NVIDIA virtual function whose driver has left mdev.
+    NvidiaVfio,
+    /// There is no such device.
+    Absent,
+}
+
+/// A type as a parent offers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// How the guest sees the device: `vfio-pci`, say.
+    pub device_api: String,
+    /// How many more can be made, as the driver says; a hint.
+    pub available: u32,
+}
+
+/// A device that takes room on a GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Which.
+    pub uuid: MdevUuid,
+    /// What it is.
+    pub mdev_type: TypeName,
+    /// Who claims it.
+    pub holders: Vec<Holder>,
+}

@@ -1,0 +1,455 @@
+//! What a start would do, decided once: `plan` prints what `hook` and `run` carry out.
+
+use std::collections::BTreeMap;
+
+use super::claim::{Claimant, Life, Record, State};
+use super::definition::{Attribute, Definition};
+use super::domain::{Domain, Hostdev, Mark, Model, Select, Source};
+use super::inventory::{Active, Defined, Inventory, ParentState};
+use super::names::{MdevUuid, ParentName, TypeName};
+use super::nearest::nearest;
+use super::refusal::Refusal;
+
+/// A device that a start has to see to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The device.
+    pub uuid: MdevUuid,
+    /// The interface that the guest expects, where it says one.
+    pub model: Option<Model>,
+    /// From where.
+    pub origin: Origin,
+}
+
+/// What says what a device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Its own definition.
+    Definition,
+    /// A pool.
+    Pool(super::names::PoolName),
+}
+
+/// What a start does about one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Makes it.
+    Create(Place),
+    /// Takes away what a crash or another definition left of ours, then makes it.
+    Remake(Record, Place),
+    /// Uses the one that automdev made before.
+    Keep(Active),
+    /// Uses one that somebody else made, and leaves it standing afterwards.
+    Adopt(Active, Adoption),
+    /// Waits, holding no lock, until this is over, then decides again.
+    Wait(Wait),
+    /// Does not start.
+    Refuse(Refusal, Option<Place>),
+}
+
+/// Whether an adopted device is as this host defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Adoption {
+    /// Its parent and type are those of a definition.
+    AsDefined,
+    /// Nothing here defines it.
+    Undefined,
+}
+
+/// What is worth waiting for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// The domain of this claim has ended, or has not begun; its `release` or its process is to come.
+    Claim(Claimant, String),
+    /// The device is on its way out.
+    Removal(ParentName),
+}
+
+/// Where and as what a device is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub parent: ParentName,
+    /// As what.
+    pub mdev_type: TypeName,
+    /// What is written into it, in this order.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What a start does, device by device, in the domain's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Each device, and what is done about it.
+    pub devices: Vec<(Wanted, Action)>,
+    /// Several types of one parent are wanted, and only the driver knows whether they share its room.
+    pub is_uncertain: bool,
+}
+
+impl Plan {
+    /// The first refusal.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(&Wanted, &Refusal, Option<&Place>)> {
+        self.devices.iter().find_map(|(wanted, action)| match action {
+            Action::Refuse(refusal, place) => Some((wanted, refusal, place.as_ref())),
+            _ => None,
+        })
+    }
+}
+
+/// The devices of a domain that count as marked. `defined` is asked where that decides.
+pub fn wanted(domain: &Domain, select: Select, defined: impl Fn(MdevUuid) -> bool) -> Vec<Wanted> {
+    let is_marked = |hostdev: &Hostdev| match (hostdev.mark, select) {
+        (Mark::Yes, _) => true,
+        (Mark::No, _) | (Mark::Absent, Select::Marked) => false,
+        (Mark::Absent, Select::Managed) => hostdev.managed,
+        (Mark::Absent, Select::Defined) => hostdev.source.uuid().is_some_and(&defined),
+    };
+    let marked = domain.hostdevs.iter().filter(|hostdev| is_marked(hostdev));
+    marked
+        .filter_map(|hostdev| {
+            let origin = match &hostdev.source {
+                Source::Uuid(_) => Origin::Definition,
+                Source::Pool(pool) | Source::PoolAs(pool, _) => Origin::Pool(pool.clone()),
+            };
+            Some(Wanted {
+                uuid: hostdev.source.uuid()?,
+                model: Some(hostdev.model),
+                origin,
+            })
+        })
+        .collect()
+}
+
+/// How patient a plan is with what will probably be over soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Patience {
+    /// There is still time: wait for it.
+    Waiting,
+    /// It has been waited for long enough: a claim that nobody fills is taken over, a removal that does not
+    /// end is refused.
+    Exhausted,
+}
+
+/// Decides what a start does about each device.
+pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) -> Plan {
+    let mut planner = Planner {
+        inventory,
+        patience,
+        placed: Vec::new(),
+    };
+    // What is remade gives its room back before anything is made.
+    let devices: Vec<(Wanted, Action)> = wanted
+        .iter()
+        .map(|wanted| (wanted.clone(), planner.decide(wanted)))
+        .collect();
+    Plan {
+        is_uncertain: planner.is_uncertain(),
+        devices,
+    }
+}
+
+/// The room that a device of ours gives back when it is remade.
+fn freed(record: &Record, parent: &ParentName, mdev_type: &TypeName) -> u32 {
+    u32::from(record.parent == *parent && record.mdev_type == *mdev_type)
+}
+
+struct Planner<'a> {
+    inventory: &'a dyn Inventory,
+    patience: Patience,
+    /// What this plan makes.
+    placed: Vec<(MdevUuid, Place)>,
+}
+
+impl Planner<'_> {
+    fn decide(&mut self, wanted: &Wanted) -> Action {
+        let holders = self.inventory.holders(wanted.uuid);
+        if let Some(holder) = holders.iter().find(|holder| holder.life == Life::Running) {
+            return Action::Refuse(
+                Refusal::Claimed {
+                    name: holder.name.clone(),
+                },
+                None,
+            );
+        }
+        let pending = holders.into_iter().find(|holder| holder.life == Life::Pending);
+        if let (Some(holder), Patience::Waiting) = (pending, self.patience) {
+            return Action::Wait(Wait::Claim(holder.claimant, holder.name));
+        }
+        if let Origin::Pool(pool) = &wanted.origin {
+            return Action::Refuse(Refusal::NoPool { pool: pool.clone() }, None);
+        }
+        let defined = self.inventory.definitions(wanted.uuid);
+        let record = self.inventory.record(wanted.uuid);
+        match (self.inventory.active(wanted.uuid), record) {
+            (Some(active), Some(record)) if is_ours(&record, &active) => {
+                self.decide_ours(wanted, &defined, active, record)
+            }
+            (Some(active), _) => decide_others(wanted, &defined, active),
+            (None, Some(record)) if self.inventory.lingers(wanted.uuid, &record.parent) => {
+                self.decide_lingering(record.parent)
+            }
+            (None, _) => self.create(wanted, &defined, None),
+        }
+    }
+
+    fn decide_ours(
+        &mut self,
+        wanted: &Wanted,
+        defined: &[Defined],
+        active: Active,
+        record: Record,
+    ) -> Action {
+        let as_defined = |definition: &Definition, parent: &ParentName| {
+            *parent == record.parent
+                && definition.mdev_type == record.mdev_type
+                && definition.attributes == record.attributes
+        };
+        let is_as_defined = defined.is_empty()
+            || defined.iter().any(|one| {
+                one.definition
+                    .as_ref()
+                    .is_ok_and(|definition| as_defined(definition, &one.parent))
+            });
+        if record.state == State::Ready && is_as_defined {
+            return match model_mismatch(wanted.model, &active.mdev_type, &active.device_api) {
+                Some(refusal) => Action::Refuse(refusal, None),
+                None => Action::Keep(active),
+            };
+        }
+        self.create(wanted, defined, Some(record))
+    }
+
+    fn decide_lingering(&self, parent: ParentName) -> Action {
+        match self.patience {
+            Patience::Waiting => Action::Wait(Wait::Removal(parent)),
+            Patience::Exhausted => Action::Refuse(
+                Refusal::Removing {
+                    parent,
+                    holders: Vec::new(),
+                },
+                None,
+            ),
+        }
+    }
+
+    /// Takes the first definition that can be hosted.
+    fn create(&mut self, wanted: &Wanted, defined: &[Defined], old: Option<Record>) -> Action {
+        let mut refusals: Vec<(ParentName, Refusal, Option<Place>)> = Vec::new();
+        for one in defined {
+            let place = match &one.definition {
+                Ok(definition) => Place {
+                    parent: one.parent.clone(),
+                    mdev_type: definition.mdev_type.clone(),
+                    attributes: definition.attributes.clone(),
+                },
+                Err(error) => {
+                    let broken = Refusal::DefinitionBroken {
+                        file: one.file.clone(),
+                        why: error.to_string(),
+                    };
+                    refusals.push((one.parent.clone(), broken, None));
+                    continue;
+                }
+            };
+            if let Some(refusal) = self.refuse_place(wanted, &place, old.as_ref()) {
+                refusals.push((one.parent.clone(), refusal, Some(place)));
+                continue;
+            }
+            self.placed.push((wanted.uuid, place.clone()));
+            return match old {
+                Some(record) => Action::Remake(record, place),
+                None => Action::Create(place),
+            };
+        }
+        match refusals.len() {
+            0 => {
+                let nearest = nearest(&wanted.uuid, self.inventory.all_defined());
+                Action::Refuse(Refusal::NoDefinition { nearest }, None)
+            }
+            1 => {
+                let (_, refusal, place) = refusals.remove(0);
+                Action::Refuse(refusal, place)
+            }
+            _ => {
+                let each = refusals
+                    .into_iter()
+                    .map(|(parent, refusal, _)| (parent, refusal))
+                    .collect();
+                Action::Refuse(Refusal::NoneOf { each }, None)
+            }
+        }
+    }
+
+    /// Why a device cannot be made at a place, if so.
+    fn refuse_place(&self, wanted: &Wanted, place: &Place, old: Option<&Record>) -> Option<Refusal> {
+        let Place {
+            parent, mdev_type, ..
+        } = place;
+        match self.inventory.parent(parent) {
+            ParentState::There => {}
+            ParentState::NotMdev => {
+                return Some(Refusal::NotMdev {
+                    parent: parent.clone(),
+                });
+            }
+            ParentState::NvidiaVfio => {
+                return Some(Refusal::NvidiaVfio {
+                    parent: parent.clone(),
+                });
+            }
+            ParentState::Absent => {
+                let nearest = nearest(parent, self.inventory.all_parents());
+                return Some(Refusal::ParentAbsent {
+                    parent: parent.clone(),
+                    nearest,
+                });
+            }
+        }
+        let Some(offer) = self.inventory.offer(parent, mdev_type) else {
+            return Some(Refusal::TypeUnknown {
+                parent: parent.clone(),
+                mdev_type: mdev_type.clone(),
+                offered: self.inventory.offered(parent),
+            });
+        };
+        if let Some(refusal) = model_mismatch(wanted.model, mdev_type, &offer.device_api) {
+            return Some(refusal);
+        }
+        if let Some(refusal) = self.refuse_own_other_type(place) {
+            return Some(refusal);
+        }
+        let available = offer.available + old.map_or(0, |old| freed(old, parent, mdev_type));
+        let alike = |(_, other): &&(_, Place)| other.parent == *parent && other.mdev_type == *mdev_type;
+        let wanted = u32::try_from(self.placed.iter().filter(alike).count()).unwrap_or(u32::MAX) + 1;
+        if wanted <= available {
+            return None;
+        }
+        Some(self.refuse_full(place, wanted, available))
+    }
+
+    /// An NVIDIA GPU holds one type at a time; its driver says so only once there is a device.
+    fn refuse_own_other_type(&self, place: &Place) -> Option<Refusal> {
+        if !is_nvidia(&place.mdev_type) {
+            return None;
+        }
+        let others = self
+            .placed
+            .iter()
+            .filter(|(_, other)| other.mdev_type != place.mdev_type);
+        let mut others = others.filter(|(_, other)| is_nvidia(&other.mdev_type)).peekable();
+        others.peek()?;
+        let gpu = self.inventory.gpu(&place.parent);
+        let (other, its) = others.find(|(_, other)| self.inventory.gpu(&other.parent) == gpu)?;
+        Some(Refusal::OwnOtherType {
+            other: *other,
+            other_type: its.mdev_type.clone(),
+        })
+    }
+
+    fn refuse_full(&self, place: &Place, wanted: u32, available: u32) -> Refusal {
+        let Place {
+            parent, mdev_type, ..
+        } = place;
+        let taken = self.inventory.neighbours(parent);
+        if available > 0 {
+            let (parent, mdev_type) = (parent.clone(), mdev_type.clone());
+            return Refusal::TooMany {
+                parent,
+                mdev_type,
+                wanted,
+                available,
+                taken,
+            };
+        }
+        let other = taken
+            .iter()
+            .find(|other| is_nvidia(mdev_type) && other.mdev_type != *mdev_type);
+        if let Some(other) = other {
+            let running = other.mdev_type.clone();
+            let mut domains: Vec<String> = taken
+                .iter()
+                .filter(|neighbour| neighbour.mdev_type == running)
+                .flat_map(|neighbour| neighbour.holders.iter().map(|holder| holder.name.clone()))
+                .collect();
+            domains.sort();
+            domains.dedup();
+            return Refusal::OtherType { running, domains };
+        }
+        Refusal::NoInstance {
+            parent: parent.clone(),
+            mdev_type: mdev_type.clone(),
+            taken,
+        }
+    }
+
+    /// Types of one parent may share its room, and the driver alone knows how.
+    fn is_uncertain(&self) -> bool {
+        let mut types: BTreeMap<&ParentName, &TypeName> = BTreeMap::new();
+        self.placed.iter().any(|(_, place)| {
+            types
+                .insert(&place.parent, &place.mdev_type)
+                .is_some_and(|other| *other != place.mdev_type)
+        })
+    }
+}
+
+/// NVIDIA names its types `nvidia-NUMBER`.
+fn is_nvidia(mdev_type: &TypeName) -> bool {
+    mdev_type.as_str().starts_with("nvidia-")
+}
+
+/// Ours is the device that the record names, by the inode of its folder. A crash between the creation and
+/// the look at the folder leaves a record without an inode; then the place decides.
+#[must_use]
+pub fn is_ours(record: &Record, active: &Active) -> bool {
+    match record.inode {
+        Some(inode) => inode == active.inode,
+        None => {
+            record.state == State::Creating
+                && record.parent == active.parent
+                && record.mdev_type == active.mdev_type
+        }
+    }
+}
+
+fn model_mismatch(model: Option<Model>, mdev_type: &TypeName, device_api: &str) -> Option<Refusal> {
+    let model = model.filter(|model| model.as_str() != device_api)?;
+    Some(Refusal::ModelMismatch {
+        model,
+        mdev_type: mdev_type.clone(),
+        device_api: device_api.to_owned(),
+    })
+}
+
+/// What to do about a device that somebody else made.
+fn decide_others(wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
+    if let Some(refusal) = model_mismatch(wanted.model, &active.mdev_type, &active.device_api) {
+        return Action::Refuse(refusal, None);
+    }
+    let Some(first) = defined.first() else {
+        return Action::Adopt(active, Adoption::Undefined);
+    };
+    let mut good = defined
+        .iter()
+        .filter_map(|one| Some((&one.parent, one.definition.as_ref().ok()?)));
+    let is_same = |(parent, definition): &(&ParentName, &Definition)| {
+        **parent == active.parent && definition.mdev_type == active.mdev_type
+    };
+    if good.clone().any(|one| is_same(&one)) {
+        return Action::Adopt(active, Adoption::AsDefined);
+    }
+    let refusal = match (good.next(), &first.definition) {
+        (Some((parent, definition)), _) => Refusal::ActiveMismatch {
+            active_parent: active.parent,
+            active_type: active.mdev_type,
+            defined_parent: parent.clone(),
+            defined_type: definition.mdev_type.clone(),
+        },
+        (None, Err(error)) => Refusal::DefinitionBroken {
+            file: first.file.clone(),
+            why: error.to_string(),
+        },
+        (None, Ok(_)) => unreachable!("a first definition that is good is the first good one"),
+    };
+    Action::Refuse(refusal, None)
+}

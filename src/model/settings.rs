@@ -1,0 +1,152 @@
+//! The settings of `/etc/automdev/automdev.toml`. Every key has a default, so that no file is needed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::domain::Select;
+
+/// What an administrator may set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which hostdevs count as marked.
+    pub select: Select,
+    /// The least important messages that are logged.
+    pub log_level: LogLevel,
+    /// How long each thing is waited for.
+    pub timeouts: Timeouts,
+}
+
+/// The least important messages that are logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// A domain did not get its device.
+    Error,
+    /// Odd, but handled.
+    Warn,
+    /// A device was created or removed.
+    #[default]
+    Info,
+    /// Every access.
+    Debug,
+}
+
+/// How long each thing is waited for; in the file in seconds, fractions allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// A hook call as a whole.
+    #[serde(deserialize_with = "seconds")]
+    pub hook: Duration,
+    /// One write into sysfs.
+    #[serde(deserialize_with = "seconds")]
+    pub write: Duration,
+    /// A new device's node below /dev/vfio.
+    #[serde(deserialize_with = "seconds")]
+    pub node: Duration,
+    /// A device that is to be removed, until nobody uses it.
+    #[serde(deserialize_with = "seconds")]
+    pub idle: Duration,
+    /// A device whose domain has ended, until libvirt says so.
+    #[serde(deserialize_with = "seconds")]
+    pub claim: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            hook: Duration::from_secs(30),
+            write: Duration::from_secs(10),
+            node: Duration::from_secs(5),
+            idle: Duration::from_secs(5),
+            claim: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The longest that anything can be told to wait: an hour.
+const LONGEST: f64 = 3600.0;
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    if (0.0..=LONGEST).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(de::Error::custom(format_args!(
+            "{seconds} is not between 0 and {LONGEST} seconds"
+        )))
+    }
+}
+
+/// Why the settings cannot be used: the place and the line itself, over several lines.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl Settings {
+    /// Reads the file's TOML.
+    ///
+    /// # Errors
+    /// It is no TOML, a key is not known, or a value is of the wrong kind.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        toml::from_str(text).map_err(|error| {
+            let place = error
+                .span()
+                .map(|span| super::fault::Place::of_offset(text, span.start));
+            let place = place.map_or_else(String::new, |place| format!("{place}: "));
+            SettingsError(format!(
+                "{place}{}",
+                error.message().lines().collect::<Vec<_>>().join(" ")
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_the_defaults() {
+        assert_eq!(Settings::parse(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "select = 'managed'\nlog_level = 'debug'\n\
+            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\n";
+        let settings = Settings {
+            select: Select::Managed,
+            log_level: LogLevel::Debug,
+            timeouts: Timeouts {
+                hook: Duration::from_secs(1),
+                write: Duration::from_millis(2500),
+                node: Duration::from_secs(3),
+                idle: Duration::from_secs(4),
+                claim: Duration::ZERO,
+            },
+        };
+        assert_eq!(Settings::parse(text), Ok(settings));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place() {
+        for (text, message) in [
+            ("selct = 'marked'", "line 1, column 1: unknown field `selct`"),
+            ("\nselect = 'all'", "line 2, column 10: unknown variant `all`"),
+            (
+                "[timeouts]\nhook = -1",
+                "line 2, column 8: -1 is not between 0 and 3600 seconds",
+            ),
+            ("[timeouts]\nhook = nan", "line 2, column 8: NaN is not between"),
+            ("[timeouts]\nhook = '30'", "line 2, column 8: invalid type"),
+            ("select = ", "line 1, column 10:"),
+        ] {
+            let error = Settings::parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(message), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}
