@@ -1,1 +1,3 @@
 //! Tests that run inside a disposable host, as root, with nothing faked.
+
+mod host;

@@ -1,0 +1,194 @@
+//! Builds an image, all in a temporary folder, so that nobody ever sees half of one.
+//!
+//! Three steps: a throw-away root with compiler, headers and sources makes the sample drivers; a second one becomes
+//! the host; that goes into a file system. A short boot at last lets the host fill the caches (`AppArmor`'s compiled
+//! profiles, libvirt's findings about QEMU) that would otherwise be filled anew in every run.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::generation::Generation;
+use super::place::Temporary;
+use super::recipe::{BUILD_MODULES, BUILDER_PACKAGES, HOST_PACKAGES, LEFT_OUT, SETUP_FILES, SETUP_ROOT};
+use super::stage::Stage;
+use super::{apt, place, tools};
+
+/// The root file system's name in an image's folder.
+pub(crate) const ROOT: &str = "root.ext4";
+/// The kernel's.
+pub(crate) const KERNEL: &str = "kernel";
+/// The initramfs's.
+pub(crate) const INITRAMFS: &str = "initramfs";
+
+/// Bytes of the root file system: what is on it, and what a run may write (sparse, so it costs nothing).
+const ROOT_SIZE: &str = "1500M";
+
+/// Builds `generation`'s image, which is then at `target`.
+pub(crate) fn build(generation: Generation, target: &Path) -> Result<()> {
+    let all = Stage::begin(generation, "building the image");
+    let work = Temporary::new(generation.codename())?;
+    let builder = Builder::new(generation, work.path())?;
+
+    let stage = Stage::begin(generation, "building the kernel's sample drivers");
+    builder.modules()?;
+    stage.end();
+
+    let stage = Stage::begin(generation, "installing packages");
+    builder.root()?;
+    stage.end();
+
+    let stage = Stage::begin(generation, "making the file system");
+    builder.file_system()?;
+    stage.end();
+
+    fs::rename(builder.image(), target).with_context(|| format!("cannot make {}", target.display()))?;
+    all.end();
+    Ok(())
+}
+
+struct Builder<'a> {
+    generation: Generation,
+    work: &'a Path,
+    log: File,
+}
+
+impl<'a> Builder<'a> {
+    fn new(generation: Generation, work: &'a Path) -> Result<Self> {
+        let log = place::logs()?.join(format!("{generation}-build.log"));
+        let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        fs::write(work.join("sources.list"), apt::sources_for(generation)?)?;
+        for folder in ["image", "setup", "tmp"] {
+            fs::create_dir(work.join(folder))?;
+        }
+        Ok(Self {
+            generation,
+            work,
+            log,
+        })
+    }
+
+    /// The folder that becomes the image.
+    fn image(&self) -> std::path::PathBuf {
+        self.work.join("image")
+    }
+
+    /// Leaves the sample drivers in `modules.tar`.
+    fn modules(&self) -> Result<()> {
+        let script = self.script("build-modules.sh", BUILD_MODULES)?;
+        let mut command = self.mmdebstrap(&BUILDER_PACKAGES);
+        command
+            .arg(format!("--customize-hook={script}"))
+            .arg(format!(
+                "--customize-hook=download /modules.tar {}/setup/modules.tar",
+                self.work.display()
+            ))
+            .args(["--format=null", self.generation.codename(), "-"]);
+        self.run(command)
+    }
+
+    /// Leaves the host's root in the folder `root`.
+    fn root(&self) -> Result<()> {
+        for (name, text) in SETUP_FILES {
+            fs::write(self.work.join("setup").join(name), text)?;
+        }
+        let script = self.script("setup-root.sh", SETUP_ROOT)?;
+        let mut command = self.mmdebstrap(&HOST_PACKAGES);
+        command
+            // The kernel's package would build an initramfs that nobody boots.
+            .arg("--dpkgopt=force-confold")
+            .arg("--essential-hook=mkdir -p \"$1/etc/initramfs-tools\"")
+            .arg("--essential-hook=echo update_initramfs=no > \"$1/etc/initramfs-tools/update-initramfs.conf\"")
+            .arg(format!("--customize-hook=copy-in {}/setup /", self.work.display()))
+            .arg(format!("--customize-hook={script}"))
+            .args(["--format=directory", self.generation.codename()])
+            .arg(self.work.join("root"));
+        self.run(command)
+    }
+
+    fn file_system(&self) -> Result<()> {
+        let root = self.work.join("root");
+        for (name, file) in [("kernel", KERNEL), ("initramfs", INITRAMFS)] {
+            fs::rename(root.join("boot").join(name), self.image().join(file))?;
+        }
+        let mut command = tools::command("mke2fs");
+        // Nothing on it outlives a run: no journal.
+        command.args([
+            "-q",
+            "-t",
+            "ext4",
+            "-O",
+            "^has_journal",
+            "-m",
+            "0",
+            "-E",
+            "root_owner=0:0",
+            "-d",
+        ]);
+        command.arg(root).arg(self.image().join(ROOT)).arg(ROOT_SIZE);
+        self.run(command)
+    }
+
+    fn mmdebstrap(&self, packages: &[&str]) -> Command {
+        let mut command = tools::command("mmdebstrap");
+        command.args(["--variant=essential", "--mode=root"]);
+        command.arg(format!("--include={}", packages.join(",")));
+        command.args(LEFT_OUT.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
+        command.args(proxies());
+        command.env("TMPDIR", self.work.join("tmp"));
+        command
+    }
+
+    fn script(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.work.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Runs a step, its output in the log, whose end is shown where it fails.
+    fn run(&self, mut command: Command) -> Result<()> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        writeln!(&self.log, "+ {command:?}")?;
+        let status = command
+            .stdin(File::open(self.work.join("sources.list"))?)
+            .stdout(self.log.try_clone()?)
+            .stderr(self.log.try_clone()?)
+            .status()
+            .with_context(|| format!("cannot run {program}"))?;
+        if !status.success() {
+            let path = place::logs()?.join(format!("{}-build.log", self.generation));
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+            bail!(
+                "{}: {program} failed ({status}); all it said is in {}",
+                self.generation,
+                path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The proxies that this machine's apt uses, for the apt that installs into the image.
+fn proxies() -> Vec<String> {
+    ["http", "https"]
+        .into_iter()
+        .filter_map(|scheme| {
+            let key = format!("Acquire::{scheme}::Proxy");
+            let output = tools::command("apt-config")
+                .args(["shell", "P", &key])
+                .stderr(Stdio::null())
+                .output()
+                .ok()?;
+            let text = String::from_utf8(output.stdout).ok()?;
+            let value = text.trim().strip_prefix("P='")?.strip_suffix('\'')?.to_owned();
+            Some(format!("--aptopt={key} \"{value}\""))
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! QEMU's command line for a host.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::image::Image;
+use super::{probe, tools};
+
+/// Memory of a host: two of them run at a time.
+const MEMORY: &str = "3G";
+
+/// What the host is to do after it has booted; a word of the kernel's command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Run the payload's command, then end.
+    Run,
+    /// Give a person a shell on the serial line.
+    Shell,
+}
+
+/// A command that runs `image` with `payload`, and nothing yet on its serial lines. What the host writes goes into
+/// the folder `work`, except with `persistent`, which is for building an image.
+pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpose, words: &str) -> Command {
+    let purpose = match purpose {
+        Purpose::Run => "automdev-vm.run",
+        Purpose::Shell => "automdev-vm.shell",
+    };
+    let mut command = tools::command("qemu-system-x86_64");
+    command
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-machine", "q35", "-smp", "2", "-m", MEMORY])
+        .args(probe::accelerator().options())
+        .arg("-kernel")
+        .arg(image.kernel())
+        .arg("-initrd")
+        .arg(image.initramfs())
+        // Guards against faults of the processor only slow an emulated one down.
+        .args([
+            "-append",
+            &format!("root=/dev/vda console=ttyS0 mitigations=off {purpose} {words}"),
+        ])
+        .args([
+            "-drive",
+            &drive("root", &image.root(), "snapshot=on,cache=unsafe"),
+        ])
+        .args(["-device", "virtio-blk-pci,drive=root"])
+        .args(["-drive", &drive("payload", payload, "readonly=on")])
+        .args(["-device", "virtio-blk-pci,drive=payload"])
+        .args(["-device", "virtio-rng-pci"])
+        // Where QEMU puts the throw-away layer.
+        .env("TMPDIR", work);
+    command
+}
+
+/// Adds the ports `output`, `logs` and `result`: the first is QEMU's stdout, the others are files in `work`.
+pub(crate) fn add_ports(command: &mut Command, work: &Path) {
+    command
+        .args(["-device", "virtio-serial-pci"])
+        .args(["-chardev", "stdio,id=output,signal=on"])
+        .args(["-device", "virtserialport,chardev=output,name=output"]);
+    for name in ["logs", "result"] {
+        command
+            .args([
+                "-chardev",
+                &format!("file,id={name},path={}", escaped(&work.join(name))),
+            ])
+            .args(["-device", &format!("virtserialport,chardev={name},name={name}")]);
+    }
+}
+
+fn drive(id: &str, file: &Path, options: &str) -> String {
+    format!("file={},format=raw,if=none,id={id},{options}", escaped(file))
+}
+
+/// A path within an option: QEMU wants commas doubled.
+pub(crate) fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}

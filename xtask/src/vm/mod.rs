@@ -1,0 +1,23 @@
+//! `cargo xtask vm`: disposable Debian hosts under QEMU in which nothing is faked.
+//!
+//! A host is a root file system with libvirt, QEMU, mdevctl and the kernel's sample mdev drivers ([`build`]), cached
+//! by what went into it ([`image`]). A run ([`run`]) boots it over a throw-away layer, with the files that it
+//! needs on a second disk ([`payload`]), and brings back output, exit status and, after a failure, logs.
+
+mod apt;
+mod build;
+mod cargo;
+mod command;
+mod generation;
+mod image;
+mod machine;
+mod payload;
+mod place;
+mod probe;
+mod recipe;
+mod run;
+mod shell;
+mod stage;
+mod tools;
+
+pub(crate) use command::{Arguments, main};

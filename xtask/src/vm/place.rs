@@ -1,0 +1,61 @@
+//! Where things are kept, all below the workspace's `target/vm`.
+//!
+//! ```text
+//! target/vm/trixie-0123456789abcdef/   an image: root.ext4, kernel, initramfs
+//! target/vm/trixie.lock                held while an image is built
+//! target/vm/logs/                      each run's console, and what a failed one left
+//! target/vm/tmp/                       what lives as long as one build or run
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+
+/// The folder of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+}
+
+/// The folder of all that this command keeps.
+pub(crate) fn base() -> PathBuf {
+    workspace().join("target/vm")
+}
+
+/// The folder of the logs, made where it is absent.
+pub(crate) fn logs() -> Result<PathBuf> {
+    made(base().join("logs"))
+}
+
+/// A new folder that goes with the value.
+pub(crate) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Makes one, whose name begins with `name`.
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        made(base().join(format!("tmp/{name}-{}-{count}", process::id()))).map(Self)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Whatever is left is swept away by `vm clean`.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn made(path: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
