@@ -1,0 +1,6 @@
+//! Tests over a host in a temporary folder, with a kernel that reacts as the real one does.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fake;
