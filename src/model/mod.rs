@@ -9,5 +9,6 @@ pub mod inventory;
 pub mod names;
 pub mod nearest;
 pub mod plan;
+pub mod qemu;
 pub mod refusal;
 pub mod settings;

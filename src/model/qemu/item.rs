@@ -58,11 +58,11 @@ pub(super) fn last<'a>(items: &'a [Item], name: &[u8]) -> Option<&'a Value> {
 /// rest is what it was. In the text's order, and apart from each other.
 pub(super) fn cuts(items: &[Item], is_cut: impl Fn(&Item) -> bool) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
-    let mut kept_end = None;
+    let mut is_any_kept = false;
     for (index, item) in items.iter().enumerate() {
         if !is_cut(item) {
-            kept_end = Some(item.span.end);
-        } else if kept_end.is_some() {
+            is_any_kept = true;
+        } else if is_any_kept {
             // With the comma before it. What stands before that is kept, or cut up to its own end.
             spans.push(items[index - 1].span.end..item.span.end);
         } else {
@@ -85,4 +85,60 @@ pub(super) fn splice(text: &[u8], edits: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> 
     }
     out.extend_from_slice(&text[at..]);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cuts the items of this text that start with `x`.
+    fn cut(text: &str) -> String {
+        let mut at = 0;
+        let items: Vec<Item> = text
+            .split(',')
+            .map(|part| {
+                let start = at + (part.len() - part.trim_start().len());
+                at += part.len() + 1;
+                Item {
+                    span: start..start + part.trim().len(),
+                    name: part.trim().as_bytes().to_vec(),
+                    value: Value::Truth(true),
+                }
+            })
+            .collect();
+        let edits: Vec<_> = cuts(&items, |item| item.name.starts_with(b"x"))
+            .into_iter()
+            .map(|span| (span, Vec::new()))
+            .collect();
+        String::from_utf8(splice(text.as_bytes(), &edits)).expect("it is UTF-8")
+    }
+
+    #[test]
+    fn each_cut_takes_one_comma_with_it() {
+        for (text, expected) in [
+            ("a,b", "a,b"),
+            ("a,x,b", "a,b"),
+            ("a,x", "a"),
+            ("x,a", "a"),
+            ("x,x,a,x,x,b,x,x", "a,b"),
+            ("x", ""),
+            ("x,x", ""),
+            (" x , a , x , b ", " a , b "),
+            (" a , x ", " a "),
+        ] {
+            assert_eq!(cut(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts() {
+        let item = |name: &[u8], truth| Item {
+            span: 0..0,
+            name: name.to_vec(),
+            value: Value::Truth(truth),
+        };
+        let items = [item(b"a", true), item(b"b", true), item(b"a", false)];
+        assert_eq!(last(&items, b"a"), Some(&Value::Truth(false)));
+        assert_eq!(last(&items, b"c"), None);
+    }
 }

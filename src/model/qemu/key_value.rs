@@ -86,7 +86,10 @@ mod tests {
             ("a,b,nob", vec![("driver", "a"), ("b", "on"), ("b", "off")]),
             ("a,no", vec![("driver", "a"), ("", "off")]),
             ("a,b=1,,c", vec![("driver", "a"), ("b", "1,c")]),
-            ("a,b,,c=1", vec![("driver", "a"), ("b", "on"), ("", "on"), ("c", "1")]),
+            (
+                "a,b,,c=1",
+                vec![("driver", "a"), ("b", "on"), ("", "on"), ("c", "1")],
+            ),
             (",a=b", vec![("driver", ""), ("a", "b")]),
             ("=b", vec![("", "b")]),
             ("a, b=c", vec![("driver", "a"), (" b", "c")]),
