@@ -20,6 +20,8 @@ mod item;
 mod json;
 mod key_value;
 mod options;
+#[cfg(test)]
+mod properties;
 mod refused;
 mod source;
 
