@@ -1,27 +1,11 @@
-//! The `automdev` program: chooses the front, prints the one error, picks the exit status.
+//! The `automdev` program.
 
 use std::process::ExitCode;
 
-use automdev::cmd::Status;
-use automdev::cmd::cli::Cli;
-use clap::Parser;
+use automdev::cmd::program;
+use automdev::host::kernel::Sysfs;
 
 fn main() -> ExitCode {
-    let status = match Cli::try_parse() {
-        Ok(cli) => cli.run().unwrap_or_else(|error| {
-            eprintln!("automdev: {error:#}");
-            Status::Failed
-        }),
-        Err(error) => {
-            let status = if error.use_stderr() {
-                Status::Usage
-            } else {
-                Status::Done
-            };
-            // Nobody is there to be told that printing failed.
-            drop(error.print());
-            status
-        }
-    };
+    let status = program::run(std::env::args_os().collect(), &Sysfs::default());
     ExitCode::from(status.code())
 }

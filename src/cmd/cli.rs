@@ -1,11 +1,13 @@
 //! The command line of the commands that people type. What libvirt and QEMU's users pass to `hook` and `run`
 //! is foreign, and read by those fronts themselves.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::Status;
+use super::{Status, hook};
+use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
 /// Creates VFIO mediated devices right before a virtual machine starts, and removes them when it has stopped.
@@ -22,12 +24,25 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Answers libvirt's qemu hook: creates a domain's devices on prepare, removes them on release.
+    ///
+    /// libvirt starts it with the domain's XML on standard input. It is put in place by a link to this
+    /// program: /etc/libvirt/hooks/qemu, or any name in /etc/libvirt/hooks/qemu.d.
+    #[command(after_help = "Example:\n  ln -s /usr/bin/automdev /etc/libvirt/hooks/qemu.d/50-automdev")]
+    Hook {
+        /// DOMAIN OPERATION SUBOPERATION EXTRA, as libvirt passes them.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
 
 impl Cli {
     /// Carries the command out.
-    pub fn run(self) -> anyhow::Result<Status> {
-        let _root = Root::new(self.root);
-        match self.command {}
+    pub fn run(self, kernel: &dyn Kernel) -> anyhow::Result<Status> {
+        let root = Root::new(self.root);
+        match self.command {
+            Command::Hook { arguments } => Ok(hook::run(root, kernel, &arguments)),
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! The fronts, one file a command: each reads its input, calls down, prints.
 
+use std::io::Write as _;
+
 pub mod cli;
+pub mod hook;
+pub mod program;
 
 /// How a command ended, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,4 +30,9 @@ impl Status {
             Status::No => 3,
         }
     }
+}
+
+/// Prints a line for the person or program that called; that nobody reads it must not end us.
+pub fn complain(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
 }

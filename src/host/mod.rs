@@ -1,5 +1,18 @@
 //! All that touches the machine. Decides nothing that [`crate::model`] could.
 
 pub mod clock;
+pub mod create;
+pub mod definitions;
+pub mod files;
 pub mod kernel;
+pub mod ledger;
+pub mod life;
+pub mod log;
+pub mod machine;
+pub mod prepare;
+pub mod processes;
+pub mod release;
+pub mod remove;
 pub mod root;
+pub mod survey;
+pub mod sysfs;

@@ -1,0 +1,98 @@
+//! From the arguments to the front, and from its end to the exit status.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::Parser;
+
+use super::cli::Cli;
+use super::{Status, complain, hook};
+use crate::host::kernel::Kernel;
+use crate::host::root::Root;
+
+/// Runs the whole program: `arguments` are those of main, the program's name first.
+pub fn run(arguments: Vec<OsString>, kernel: &dyn Kernel) -> Status {
+    if arguments.first().is_some_and(|name| is_hook(Path::new(name))) {
+        return hook::run(Root::default(), kernel, &arguments[1..]);
+    }
+    if let Some((root, rest)) = foreign(&arguments) {
+        return hook::run(root, kernel, rest);
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.run(kernel).unwrap_or_else(|error| {
+            complain(&format!("automdev: {error:#}"));
+            Status::Failed
+        }),
+        Err(error) => {
+            let status = if error.use_stderr() {
+                Status::Usage
+            } else {
+                Status::Done
+            };
+            // Nobody is there to be told that printing failed.
+            drop(error.print());
+            status
+        }
+    }
+}
+
+/// Whether the program was started as libvirt's hook: by a path whose last part is `qemu`, or whose folder is
+/// `qemu.d`.
+fn is_hook(program: &Path) -> bool {
+    let folder = program.parent().and_then(Path::file_name);
+    program.file_name() == Some(OsStr::new("qemu")) || folder == Some(OsStr::new("qemu.d"))
+}
+
+/// The root and the arguments of `[--root DIR] hook …`, which are not ours to understand: a domain may be
+/// called `--version`.
+fn foreign(arguments: &[OsString]) -> Option<(Root, &[OsString])> {
+    let (root, rest) = match arguments.get(1..)? {
+        [option, folder, rest @ ..] if option == "--root" => (Root::new(folder), rest),
+        [option, rest @ ..] => match option.to_str().and_then(|option| option.strip_prefix("--root=")) {
+            Some(folder) => (Root::new(folder), rest),
+            None => (Root::default(), arguments.get(1..)?),
+        },
+        [] => return None,
+    };
+    match rest {
+        [command, help] if command == "hook" && (help == "--help" || help == "-h") => None,
+        [command, rest @ ..] if command == "hook" => Some((root, rest)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hook_is_known_by_its_path() {
+        for (path, hook) in [
+            ("/etc/libvirt/hooks/qemu", true),
+            ("/etc/libvirt/hooks/qemu.d/50-automdev", true),
+            ("qemu", true),
+            ("/usr/bin/automdev", false),
+            ("automdev", false),
+            ("/usr/bin/qemu-system-x86_64", false),
+            ("", false),
+        ] {
+            assert_eq!(is_hook(Path::new(path)), hook, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_libvirt_passes_is_not_taken_for_options() {
+        let arguments = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, count) in [
+            ("automdev hook --version prepare begin -", Some(4)),
+            ("automdev --root /t hook --help prepare begin -", Some(4)),
+            ("automdev --root=/t hook", Some(0)),
+            ("automdev hook --help", None),
+            ("automdev --version", None),
+            ("automdev", None),
+        ] {
+            let arguments = arguments(line);
+            assert_eq!(foreign(&arguments).map(|(_, rest)| rest.len()), count, "{line}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Makes one device at its place, as its record says.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::kernel::{Target, WriteError};
+use super::ledger::{Ledger, LedgerError, LockError};
+use super::machine::Machine;
+use super::sysfs;
+use crate::model::claim::{Record, State};
+use crate::model::names::{AttributePath, ParentName, Shown, TypeName};
+
+/// Why a device was not made. Displays the reason and what to do next, without the device.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The kernel refused to make it.
+    #[error("{}", refused(*errno, parent, mdev_type))]
+    Refused {
+        /// The kernel's answer.
+        errno: Errno,
+        /// Where.
+        parent: ParentName,
+        /// As what.
+        mdev_type: TypeName,
+    },
+    /// The write could not be brought to an end.
+    #[error("the driver of {parent}: {source}; look at the kernel's log (dmesg)")]
+    Unanswered {
+        /// Where.
+        parent: ParentName,
+        /// What happened.
+        source: WriteError,
+    },
+    /// The kernel made it, and somebody took it away at once.
+    #[error("somebody removed it as soon as it was made; find out who manages devices here besides automdev")]
+    Vanished,
+    /// A value of its definition was not taken.
+    #[error("its attribute {path} does not take {}: {}; correct the definition", Shown(value), attribute_refused(*source))]
+    Attribute {
+        /// The file.
+        path: AttributePath,
+        /// The value.
+        value: String,
+        /// Why not.
+        source: WriteError,
+    },
+    /// Its node did not come.
+    #[error("it was made, but {} did not appear; is the module vfio_mdev or vfio loaded, and does udev run?", node.display())]
+    NoNode {
+        /// The node.
+        node: PathBuf,
+    },
+    /// Its parent is locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Its record cannot be kept up.
+    #[error("cannot keep its record: {0}")]
+    Ledger(#[from] LedgerError),
+}
+
+/// What the kernel means by refusing a creation: `drivers/vfio/mdev` and its drivers.
+fn refused(errno: Errno, parent: &ParentName, mdev_type: &TypeName) -> String {
+    match errno {
+        Errno::EEXIST => "a device of this UUID is there already, or still on its way out; try again, or look with mdevctl list".to_owned(),
+        Errno::ENOSPC | Errno::ENOMEM | Errno::EUSERS | Errno::EPERM => format!(
+            "{parent} has no room left for {mdev_type} ({}); stop a domain that has a device there, or move this definition to another parent",
+            errno.desc()
+        ),
+        Errno::EINVAL => format!(
+            "the driver of {parent} refuses it (EINVAL): the GPU may hold another type now, or take no more of this one; look at the kernel's log (dmesg)"
+        ),
+        Errno::ENODEV => format!("{parent} is going away; is its driver being unloaded?"),
+        Errno::ENOENT => format!("{parent} or its {mdev_type} went away meanwhile; is its driver being unloaded?"),
+        Errno::EACCES | Errno::EROFS => format!("no right to create devices on {parent} ({}); run automdev as root", errno.desc()),
+        errno => format!("the driver of {parent} answers {} ({errno:?}); look at the kernel's log (dmesg)", errno.desc()),
+    }
+}
+
+fn attribute_refused(error: WriteError) -> String {
+    match error {
+        WriteError::Refused(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => {
+            "the device has no such attribute".to_owned()
+        }
+        WriteError::Refused(Errno::EACCES) => "the attribute cannot be written".to_owned(),
+        WriteError::Refused(errno) => format!("the driver answers {} ({errno:?})", errno.desc()),
+        other => other.to_string(),
+    }
+}
+
+/// Makes the device of a record that is `creating` and writes its attributes. The caller holds the locks of
+/// the device and of its parent.
+///
+/// # Errors
+/// See [`CreateError`]. The record says how far it came.
+pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -> Result<(), CreateError> {
+    let folder = sysfs::parent_folder(&machine.root, &record.parent);
+    let file = format!("mdev_supported_types/{}/create", record.mdev_type);
+    let target = Target {
+        folder: &folder,
+        file: &file,
+        inode: None,
+    };
+    let deadline = machine.deadline.or_after(machine.timeouts.write);
+    let uuid = record.uuid.to_string();
+    machine
+        .kernel
+        .write(target, uuid.as_bytes(), deadline)
+        .map_err(|error| match error {
+            WriteError::Refused(errno) => CreateError::Refused {
+                errno,
+                parent: record.parent.clone(),
+                mdev_type: record.mdev_type.clone(),
+            },
+            source => CreateError::Unanswered {
+                parent: record.parent.clone(),
+                source,
+            },
+        })?;
+    let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid);
+    record.inode = Some(inode.ok_or(CreateError::Vanished)?);
+    // From here on the device is known by its folder, whoever makes another one.
+    ledger.write_record(record)?;
+    let folder = folder.join(&uuid);
+    for attribute in &record.attributes {
+        let target = Target {
+            folder: &folder,
+            file: attribute.path.as_str(),
+            inode: record.inode,
+        };
+        let deadline = machine.deadline.or_after(machine.timeouts.write);
+        machine
+            .kernel
+            .write(target, attribute.value.as_bytes(), deadline)
+            .map_err(|source| CreateError::Attribute {
+                path: attribute.path.clone(),
+                value: attribute.value.clone(),
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// Waits for the nodes of a device that was made, then calls it ready. The caller holds the device's lock.
+///
+/// # Errors
+/// See [`CreateError`].
+pub fn finish(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -> Result<(), CreateError> {
+    let nodes = sysfs::nodes(&machine.root, record.uuid);
+    let mut missing = None;
+    machine.deadline.or_after(machine.timeouts.node).poll(|| {
+        missing = nodes.iter().find(|node| !machine.root.path(node).exists());
+        missing.is_none().then_some(())
+    });
+    if let Some(node) = missing {
+        return Err(CreateError::NoNode { node: node.clone() });
+    }
+    record.state = State::Ready;
+    ledger.write_record(record)?;
+    let Record {
+        uuid,
+        parent,
+        mdev_type,
+        ..
+    } = record;
+    log::info!(uuid:%, parent:%, mdev_type:%; "created {uuid} ({mdev_type} on {parent})");
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Small files: read within bounds, replaced in one step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::kernel::{Change, Kernel};
+
+/// Reads a whole file of at most `most` bytes; none where there is no such file.
+///
+/// # Errors
+/// It cannot be read, is no plain file, or is larger.
+pub fn read_bounded(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut content = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    Ok(Some(content))
+}
+
+/// Whether the error says that there is no such file.
+#[must_use]
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Puts a file of mode 0600 in place, in one step: whoever looks sees the old content or the new. It goes
+/// through a neighbour named `.NAME.new`, so that two must not replace one file at once.
+///
+/// # Errors
+/// It cannot be written; then it is as before.
+pub fn replace(kernel: &dyn Kernel, path: &Path, content: &[u8]) -> io::Result<()> {
+    kernel.before(Change::Write, path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = path.with_file_name(format!(".{name}.new"));
+    let written = write_new(&fresh, content).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // The neighbour is never read, and the next replacement truncates it.
+        drop(fs::remove_file(&fresh));
+    }
+    written
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW);
+    let mut file: File = options.open(path)?;
+    file.write_all(content)
+}
+
+/// Takes a file away; that it was not there is fine.
+///
+/// # Errors
+/// It is there and cannot be taken away.
+pub fn unlink(kernel: &dyn Kernel, path: &Path) -> io::Result<()> {
+    kernel.before(Change::Unlink, path)?;
+    match fs::remove_file(path) {
+        Err(error) if !is_absent(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder, sorted; none where there is no such folder. Names that are not UTF-8 are left out:
+/// none of ours is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}

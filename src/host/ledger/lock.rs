@@ -1,0 +1,128 @@
+//! Locks that the kernel lets go of when their holder dies: flock(2).
+//!
+//! Always taken in this order: the claimant's, those of the devices, sorted, the host's, those of the
+//! parents, sorted. Nothing is waited for under the last two but the kernel's answer.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::Ledger;
+use crate::host::clock::Deadline;
+use crate::model::claim::Claimant;
+use crate::model::names::{MdevUuid, ParentName};
+
+/// A lock, held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<std::fs::File>,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Its holder did not let go of it in time.
+    #[error(
+        "another automdev call has been at work on {what} for too long; try again, or look for it with ps"
+    )]
+    TimedOut {
+        /// What it locks.
+        what: String,
+    },
+    /// Its file cannot be used.
+    #[error("cannot lock {what}")]
+    File {
+        /// What it locks.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Ledger<'_> {
+    /// Locks a claimant.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock_claimant(&self, claimant: Claimant, deadline: Deadline) -> Result<Lock, LockError> {
+        self.lock(&claimant.to_string(), deadline)
+    }
+
+    /// Locks devices, in the order that all use.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock_devices(
+        &self,
+        devices: impl IntoIterator<Item = MdevUuid>,
+        deadline: Deadline,
+    ) -> Result<Vec<Lock>, LockError> {
+        let mut devices: Vec<MdevUuid> = devices.into_iter().collect();
+        devices.sort_unstable();
+        devices.dedup();
+        devices
+            .iter()
+            .map(|uuid| self.lock(&format!("device-{uuid}"), deadline))
+            .collect()
+    }
+
+    /// Locks the host.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock_host(&self, deadline: Deadline) -> Result<Lock, LockError> {
+        self.lock("host", deadline)
+    }
+
+    /// Locks parents, in the order that all use.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock_parents<'p>(
+        &self,
+        parents: impl IntoIterator<Item = &'p ParentName>,
+        deadline: Deadline,
+    ) -> Result<Vec<Lock>, LockError> {
+        let mut parents: Vec<&ParentName> = parents.into_iter().collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents
+            .iter()
+            .map(|parent| self.lock(&format!("parent-{parent}"), deadline))
+            .collect()
+    }
+
+    fn lock(&self, what: &str, deadline: Deadline) -> Result<Lock, LockError> {
+        let failed = |source| LockError::File {
+            what: what.to_owned(),
+            source,
+        };
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW);
+        let mut file = Some(options.open(self.lock_path(what)).map_err(failed)?);
+        let taken = deadline.poll(|| {
+            let unlocked = file.take()?;
+            match Flock::lock(unlocked, FlockArg::LockExclusiveNonblock) {
+                Ok(locked) => Some(Ok(Lock { _file: locked })),
+                Err((unlocked, Errno::EAGAIN | Errno::EINTR)) => {
+                    file = Some(unlocked);
+                    None
+                }
+                Err((_, errno)) => Some(Err(failed(errno.into()))),
+            }
+        });
+        taken.unwrap_or_else(|| {
+            Err(LockError::TimedOut {
+                what: what.to_owned(),
+            })
+        })
+    }
+}

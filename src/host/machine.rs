@@ -1,0 +1,64 @@
+//! The machine that a call works on, and the bounds within which it does.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::clock::Deadline;
+use super::files;
+use super::kernel::Kernel;
+use super::root::Root;
+use crate::model::settings::{Settings, SettingsError, Timeouts};
+
+/// Where the settings are.
+pub const SETTINGS: &str = "/etc/automdev/automdev.toml";
+
+/// The machine that a call works on.
+pub struct Machine<'a> {
+    /// The folder below which everything lies.
+    pub root: Root,
+    /// What takes the writes into sysfs.
+    pub kernel: &'a dyn Kernel,
+    /// How long each thing is waited for.
+    pub timeouts: Timeouts,
+    /// When the whole call has to be over.
+    pub deadline: Deadline,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {SETTINGS}")]
+    Unreadable(#[source] std::io::Error),
+    /// The file does not say what it should.
+    #[error("{SETTINGS}: {0}")]
+    Wrong(SettingsError),
+}
+
+/// Reads the settings; the defaults where there is no file.
+///
+/// # Errors
+/// There is one, and it cannot be read or understood.
+pub fn load_settings(root: &Root) -> Result<Settings, LoadError> {
+    const MOST_BYTES: usize = 1 << 20;
+    let content = files::read_bounded(&root.path(SETTINGS), MOST_BYTES).map_err(LoadError::Unreadable)?;
+    let text = String::from_utf8_lossy(&content.unwrap_or_default()).into_owned();
+    Settings::parse(&text).map_err(LoadError::Wrong)
+}
+
+/// Which boot of the host this is; empty where nothing says so.
+#[must_use]
+pub fn boot_id(root: &Root) -> String {
+    const LARGEST: usize = 64;
+    let content = files::read_bounded(&root.path(Path::new("/proc/sys/kernel/random/boot_id")), LARGEST);
+    let content = content.ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&content).trim_end().to_owned()
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

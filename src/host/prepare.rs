@@ -1,0 +1,451 @@
+//! Gives a claimant its devices, all or none: read, plan, reserve, make.
+
+use super::clock::Deadline;
+use super::create::{self, CreateError};
+use super::ledger::{Ledger, LedgerError, Lock, LockError};
+use super::machine::{self, Machine};
+use super::release;
+use super::remove::{self, RemoveError};
+use super::survey::{Survey, SurveyError};
+use super::sysfs;
+use crate::model::claim::{Claim, Claimant, Holdings, Kind, ProcessId, Record, SCHEMA, State};
+use crate::model::names::MdevUuid;
+use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
+use crate::model::refusal::Refusal;
+
+/// Who wants devices.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who it is.
+    pub claimant: Claimant,
+    /// The domain's name, or the program's.
+    pub name: String,
+    /// The libvirt daemon that asks for it, where there is one.
+    pub daemon: Option<ProcessId>,
+    /// What it wants.
+    pub wanted: Vec<Wanted>,
+}
+
+/// Why a claimant does not get its devices. What this call made is gone again.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The plan refuses a device.
+    #[error("cannot {} {}: {refusal}", verb(refusal), shown(*uuid, place.as_ref()))]
+    Refused {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it would have been made.
+        place: Option<Place>,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// A device was not made.
+    #[error(transparent)]
+    Create(Box<NotCreated>),
+    /// What a crash left of a device cannot be taken away.
+    #[error("cannot create {}: what an interrupted start left of it cannot be removed: {cause}", shown(*uuid, None))]
+    Leftover {
+        /// The device.
+        uuid: MdevUuid,
+        /// Why not.
+        cause: RemoveError,
+    },
+    /// The host cannot be looked at.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// The ledger cannot be kept.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Somebody else is at it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// A device that was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot create {}: {cause}{}", shown(*uuid, Some(place)), left_over(rollback))]
+pub struct NotCreated {
+    /// The device.
+    pub uuid: MdevUuid,
+    /// Where it was to be made.
+    pub place: Place,
+    /// Why not.
+    pub cause: CreateError,
+    /// What could not be undone.
+    pub rollback: Vec<RemoveError>,
+}
+
+fn verb(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Claimed { .. } | Refusal::ActiveMismatch { .. } | Refusal::Removing { .. } => "use",
+        _ => "create",
+    }
+}
+
+fn shown(uuid: MdevUuid, place: Option<&Place>) -> String {
+    match place {
+        Some(Place {
+            parent, mdev_type, ..
+        }) => format!("{uuid} ({mdev_type} on {parent})"),
+        None => uuid.to_string(),
+    }
+}
+
+fn left_over(rollback: &[RemoveError]) -> String {
+    let texts: Vec<String> = rollback.iter().map(|error| release::chain(error)).collect();
+    if texts.is_empty() {
+        String::new()
+    } else {
+        format!("; besides, {}", texts.join("; "))
+    }
+}
+
+/// Gives a claimant all that it wants, and takes back what it had before and does not want any more.
+///
+/// # Errors
+/// See [`PrepareError`].
+pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<(), PrepareError> {
+    let ledger = Ledger::open(&machine.root, machine.kernel)?;
+    Preparation {
+        machine,
+        ledger: &ledger,
+        request,
+    }
+    .run()
+}
+
+struct Preparation<'a> {
+    machine: &'a Machine<'a>,
+    ledger: &'a Ledger<'a>,
+    request: &'a Request,
+}
+
+impl Preparation<'_> {
+    fn run(&self) -> Result<(), PrepareError> {
+        let Request { claimant, wanted, .. } = self.request;
+        let waiting = self.machine.deadline.or_after(self.machine.timeouts.claim);
+        loop {
+            let own_lock = self.ledger.lock_claimant(*claimant, self.machine.deadline)?;
+            let held = release::holdings(self.ledger, *claimant)?;
+            let all = wanted
+                .iter()
+                .map(|wanted| wanted.uuid)
+                .chain(held.iter().copied());
+            let device_locks = self.ledger.lock_devices(all, self.machine.deadline)?;
+            self.give_back_unwanted(&held);
+            let patience = if waiting.has_passed() {
+                Patience::Exhausted
+            } else {
+                Patience::Waiting
+            };
+            let host_lock = self.ledger.lock_host(self.machine.deadline)?;
+            let plan = self.plan(patience)?;
+            if let Some((wanted, refusal, place)) = plan.refusal() {
+                return Err(PrepareError::Refused {
+                    uuid: wanted.uuid,
+                    place: place.cloned(),
+                    refusal: Box::new(refusal.clone()),
+                });
+            }
+            if let Some(wait) = first_wait(&plan) {
+                drop((host_lock, device_locks, own_lock));
+                self.wait(&wait, waiting);
+            } else if plan
+                .devices
+                .iter()
+                .any(|(_, action)| matches!(action, Action::Remake(..)))
+            {
+                drop(host_lock);
+                self.clear(&plan)?;
+            } else {
+                return self.carry_out(&plan, &held, host_lock);
+            }
+        }
+    }
+
+    /// Takes away what is to be made anew; its room counts when the plan is made again.
+    fn clear(&self, plan: &Plan) -> Result<(), PrepareError> {
+        for (wanted, action) in &plan.devices {
+            if let Action::Remake(old, _) = action {
+                log::warn!(uuid:% = wanted.uuid; "{} is there half made, or not as defined any more; it is made anew", wanted.uuid);
+                remove::remove(self.machine, self.ledger, old.clone()).map_err(|cause| {
+                    PrepareError::Leftover {
+                        uuid: wanted.uuid,
+                        cause,
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the claimant had before and does not want any more; a start that never came to be, say.
+    fn give_back_unwanted(&self, held: &[MdevUuid]) {
+        for uuid in held
+            .iter()
+            .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
+        {
+            if let Err(error) = release::give_back(self.machine, self.ledger, self.request.claimant, *uuid) {
+                log::warn!(uuid:%; "{}", release::chain(&error));
+            }
+        }
+    }
+
+    fn plan(&self, patience: Patience) -> Result<Plan, PrepareError> {
+        let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
+        let plan = plan::plan(&self.request.wanted, &survey, patience);
+        survey.finish()?;
+        Ok(plan)
+    }
+
+    /// Waits, holding no lock, until it is worth looking again.
+    fn wait(&self, wait: &(MdevUuid, Wait), until: Deadline) {
+        let (uuid, wait) = wait;
+        match wait {
+            Wait::Claim(claimant, name) => {
+                log::info!(uuid:%; "waiting for {name} to give {uuid} back");
+                until.poll(|| (!self.is_pending(*uuid, *claimant)).then_some(()));
+            }
+            Wait::Removal(parent) => {
+                log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
+                until.poll(|| {
+                    sysfs::inode_below(&self.machine.root, parent, *uuid)
+                        .is_none()
+                        .then_some(())
+                });
+            }
+        }
+    }
+
+    fn is_pending(&self, uuid: MdevUuid, claimant: Claimant) -> bool {
+        let Ok(Some(claim)) = self.ledger.claim(uuid, claimant) else {
+            return false;
+        };
+        super::life::of_claimant(&self.machine.root, claimant, &claim) == crate::model::claim::Life::Pending
+    }
+
+    fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
+        self.note_holdings(held)?;
+        let mut made = Made {
+            preparation: self,
+            records: Vec::new(),
+            claims: Vec::new(),
+        };
+        let reserved = self.reserve(plan, &mut made);
+        drop(host_lock);
+        if let Err(error) = reserved {
+            for error in made.undo() {
+                log::error!("{}", release::chain(&error));
+            }
+            return Err(error);
+        }
+        if let Err(mut error) = self.make(&mut made) {
+            error.rollback = made.undo();
+            return Err(PrepareError::Create(error));
+        }
+        self.note_holdings(&[])
+    }
+
+    /// Notes what the claimant may claim: what it wants and what it still has.
+    fn note_holdings(&self, held: &[MdevUuid]) -> Result<(), PrepareError> {
+        let Request {
+            claimant,
+            name,
+            wanted,
+            ..
+        } = self.request;
+        let mut devices: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+        devices.extend(held);
+        devices.sort_unstable();
+        devices.dedup();
+        if devices.is_empty() {
+            return Ok(self.ledger.drop_holdings(*claimant)?);
+        }
+        let holdings = Holdings {
+            schema: SCHEMA,
+            name: name.clone(),
+            devices,
+        };
+        if self.ledger.holdings(*claimant).ok().flatten().as_ref() == Some(&holdings) {
+            return Ok(());
+        }
+        Ok(self.ledger.write_holdings(*claimant, &holdings)?)
+    }
+
+    /// Writes the records of what is to be made, and all claims.
+    fn reserve(&self, plan: &Plan, made: &mut Made<'_>) -> Result<(), PrepareError> {
+        let boot = machine::boot_id(&self.machine.root);
+        for (wanted, action) in &plan.devices {
+            let uuid = wanted.uuid;
+            match action {
+                Action::Create(place) => {
+                    let record = Record {
+                        schema: SCHEMA,
+                        kind: Kind::Mdev,
+                        uuid,
+                        parent: place.parent.clone(),
+                        mdev_type: place.mdev_type.clone(),
+                        attributes: place.attributes.clone(),
+                        state: State::Creating,
+                        inode: None,
+                        boot: boot.clone(),
+                    };
+                    self.ledger.write_record(&record)?;
+                    made.records.push(record);
+                }
+                Action::Adopt(active, adoption) => self.adopt(uuid, active, *adoption)?,
+                Action::Keep(_) | Action::Remake(..) | Action::Wait(_) | Action::Refuse(..) => {}
+            }
+            let claim = Claim {
+                schema: SCHEMA,
+                name: self.request.name.clone(),
+                boot: boot.clone(),
+                time: machine::now(),
+                daemon: self.request.daemon,
+            };
+            if !self.ledger.is_claimed_by(uuid, self.request.claimant) {
+                made.claims.push(uuid);
+            }
+            self.take_over(uuid)?;
+            self.ledger.write_claim(uuid, self.request.claimant, &claim)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the claims of those who are gone: what the plan gives here is nobody else's.
+    fn take_over(&self, uuid: MdevUuid) -> Result<(), PrepareError> {
+        for other in self.ledger.claimants_of(uuid)? {
+            if other != self.request.claimant {
+                log::warn!(uuid:%; "{other} claimed {uuid} and is gone; it is given to {}", self.request.name);
+                self.ledger.drop_claim(uuid, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(
+        &self,
+        uuid: MdevUuid,
+        active: &crate::model::inventory::Active,
+        adoption: Adoption,
+    ) -> Result<(), PrepareError> {
+        // A record of ours that is not about this device is about one that is gone.
+        self.ledger.drop_record(uuid)?;
+        let crate::model::inventory::Active {
+            parent, mdev_type, ..
+        } = active;
+        let name = &self.request.name;
+        match adoption {
+            Adoption::AsDefined => {
+                log::info!(uuid:%, parent:%, mdev_type:%; "{uuid} ({mdev_type} on {parent}) was there before; {name} uses it and leaves it standing");
+            }
+            Adoption::Undefined => {
+                log::warn!(uuid:%, parent:%, mdev_type:%; "{uuid} ({mdev_type} on {parent}) was there before, and this host has no definition of it; {name} uses it and leaves it standing");
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&self, made: &mut Made<'_>) -> Result<(), Box<NotCreated>> {
+        let failed = |record: &Record, cause| {
+            let place = Place {
+                parent: record.parent.clone(),
+                mdev_type: record.mdev_type.clone(),
+                attributes: record.attributes.clone(),
+            };
+            Box::new(NotCreated {
+                uuid: record.uuid,
+                place,
+                cause,
+                rollback: Vec::new(),
+            })
+        };
+        let Some(first) = made.records.first() else {
+            return Ok(());
+        };
+        let parents = made.records.iter().map(|record| &record.parent);
+        let locks = self.ledger.lock_parents(parents, self.machine.deadline);
+        let locks = locks.map_err(|error| failed(first, CreateError::Lock(error)))?;
+        for index in 0..made.records.len() {
+            let record = &mut made.records[index];
+            if let Err(cause) = create::create(self.machine, self.ledger, record) {
+                let error = failed(record, cause);
+                self.forget_unmade(made, index, &error.cause);
+                return Err(error);
+            }
+        }
+        drop(locks);
+        for record in &mut made.records {
+            create::finish(self.machine, self.ledger, record).map_err(|cause| failed(record, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Sees to the record of a device that the kernel did not make, so that undoing does not take somebody
+    /// else's for it.
+    fn forget_unmade(&self, made: &mut Made<'_>, index: usize, cause: &CreateError) {
+        match cause {
+            // What is there under this UUID, if anything, is not ours.
+            CreateError::Refused { .. } => {
+                let record = made.records.remove(index);
+                if let Err(error) = self.ledger.drop_record(record.uuid) {
+                    log::error!("{}", release::chain(&error));
+                }
+            }
+            // The device may still come: its record stays, for whoever needs the UUID next.
+            CreateError::Unanswered { .. } => drop(made.records.remove(index)),
+            _ => {}
+        }
+    }
+}
+
+fn first_wait(plan: &Plan) -> Option<(MdevUuid, Wait)> {
+    plan.devices.iter().find_map(|(wanted, action)| match action {
+        Action::Wait(wait) => Some((wanted.uuid, wait.clone())),
+        _ => None,
+    })
+}
+
+/// What this call has written so far.
+struct Made<'a> {
+    preparation: &'a Preparation<'a>,
+    records: Vec<Record>,
+    /// Devices that the claimant did not claim before.
+    claims: Vec<MdevUuid>,
+}
+
+impl Made<'_> {
+    /// Takes it back, last things first, and goes on whatever fails.
+    fn undo(self) -> Vec<RemoveError> {
+        let Preparation {
+            machine,
+            ledger,
+            request,
+        } = self.preparation;
+        let mut errors = Vec::new();
+        for record in self.records.into_iter().rev() {
+            errors.extend(remove::remove(machine, ledger, record).err());
+        }
+        for uuid in self.claims.into_iter().rev() {
+            errors.extend(
+                ledger
+                    .drop_claim(uuid, request.claimant)
+                    .err()
+                    .map(RemoveError::Ledger),
+            );
+        }
+        let held = release::holdings(ledger, request.claimant).unwrap_or_default();
+        if !held
+            .iter()
+            .any(|uuid| ledger.is_claimed_by(*uuid, request.claimant))
+        {
+            errors.extend(
+                ledger
+                    .drop_holdings(request.claimant)
+                    .err()
+                    .map(RemoveError::Ledger),
+            );
+        }
+        errors
+    }
+}

@@ -1,0 +1,149 @@
+//! Takes a device of ours away, within bounds, and touches no other.
+
+use nix::errno::Errno;
+
+use super::kernel::{Target, WriteError};
+use super::ledger::{Ledger, LedgerError, LockError};
+use super::machine::Machine;
+use super::processes::{self, User};
+use super::sysfs;
+use crate::model::claim::{Record, State};
+use crate::model::names::{MdevUuid, ParentName};
+use crate::model::plan;
+
+/// Why a device of ours is still there. Its record is, too.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// Somebody uses it.
+    #[error(
+        "{uuid} on {parent} is in use by {}; it is removed when that has ended",
+        shown(users)
+    )]
+    InUse {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it is.
+        parent: ParentName,
+        /// Who uses it.
+        users: Vec<User>,
+    },
+    /// The kernel did not remove it.
+    #[error("cannot remove {uuid} on {parent}")]
+    Kernel {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it is.
+        parent: ParentName,
+        /// Why not.
+        source: WriteError,
+    },
+    /// The kernel has begun to remove it and does not come to an end.
+    #[error("{uuid} on {parent} is still on its way out: something holds it open")]
+    Lingering {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it is.
+        parent: ParentName,
+    },
+    /// Its record cannot be kept up.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Its parent is locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+fn shown(users: &[User]) -> String {
+    let users: Vec<String> = users
+        .iter()
+        .map(|user| format!("{} ({})", user.name, user.pid))
+        .collect();
+    users.join(", ")
+}
+
+/// Takes away the device of a record, then the record. The caller holds the device's lock. A device that is
+/// gone, or that somebody else has made anew, costs only the record.
+///
+/// # Errors
+/// See [`RemoveError`].
+pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, mut record: Record) -> Result<(), RemoveError> {
+    let Record { uuid, ref parent, .. } = record;
+    let parent = parent.clone();
+    let Some(inode) = our_inode(machine, &record) else {
+        return Ok(ledger.drop_record(uuid)?);
+    };
+    let users = wait_until_idle(machine, uuid);
+    if !users.is_empty() {
+        return Err(RemoveError::InUse { uuid, parent, users });
+    }
+    record.state = State::Removing;
+    record.inode = Some(inode);
+    ledger.write_record(&record)?;
+    write_remove(machine, ledger, &record, inode)?;
+    let is_gone = || (sysfs::inode_below(&machine.root, &parent, uuid) != Some(inode)).then_some(());
+    if machine
+        .deadline
+        .or_after(machine.timeouts.idle)
+        .poll(is_gone)
+        .is_none()
+    {
+        return Err(RemoveError::Lingering { uuid, parent });
+    }
+    ledger.drop_record(uuid)?;
+    log::info!(uuid:%, parent:%, mdev_type:% = record.mdev_type; "removed {uuid} ({} on {parent})", record.mdev_type);
+    Ok(())
+}
+
+/// The inode of the device's folder, where the device is there and ours.
+fn our_inode(machine: &Machine<'_>, record: &Record) -> Option<u64> {
+    let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid)?;
+    if record.inode.is_none() {
+        let active = sysfs::active(&machine.root, record.uuid).ok().flatten()?;
+        return plan::is_ours(record, &active).then_some(inode);
+    }
+    if record.inode != Some(inode) {
+        log::warn!(uuid:% = record.uuid; "{} was removed and made again by somebody else; it is left alone", record.uuid);
+        return None;
+    }
+    Some(inode)
+}
+
+/// Gives the users of a device some time to end; who is left is told.
+fn wait_until_idle(machine: &Machine<'_>, uuid: MdevUuid) -> Vec<User> {
+    let nodes = sysfs::nodes(&machine.root, uuid);
+    let mut users = Vec::new();
+    machine.deadline.or_after(machine.timeouts.idle).poll(|| {
+        users = processes::users(&machine.root, &nodes);
+        users.is_empty().then_some(())
+    });
+    users
+}
+
+fn write_remove(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    record: &Record,
+    inode: u64,
+) -> Result<(), RemoveError> {
+    let Record { uuid, parent, .. } = record;
+    let folder = sysfs::parent_folder(&machine.root, parent).join(uuid.to_string());
+    let target = Target {
+        folder: &folder,
+        file: "remove",
+        inode: Some(inode),
+    };
+    let _lock = ledger.lock_parents([parent], machine.deadline)?;
+    let deadline = machine.deadline.or_after(machine.timeouts.write);
+    match machine.kernel.write(target, b"1", deadline) {
+        // Gone already, or another removal is under way.
+        Ok(())
+        | Err(WriteError::Replaced | WriteError::Refused(Errno::ENOENT | Errno::ENODEV | Errno::EAGAIN)) => {
+            Ok(())
+        }
+        Err(source) => Err(RemoveError::Kernel {
+            uuid: *uuid,
+            parent: parent.clone(),
+            source,
+        }),
+    }
+}

@@ -1,0 +1,147 @@
+//! Answers a plan's questions about this host, by looking.
+
+use std::cell::RefCell;
+use std::io;
+
+use super::definitions;
+use super::ledger::{Ledger, LedgerError};
+use super::life;
+use super::root::Root;
+use super::sysfs;
+use crate::model::claim::{Claimant, Holder, Record};
+use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState};
+use crate::model::names::{MdevUuid, ParentName, TypeName};
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// What the ledger holds cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What sysfs says about a device cannot be read.
+    #[error("cannot read what sysfs says about {uuid}")]
+    Sysfs {
+        /// The device.
+        uuid: MdevUuid,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A look at this host on behalf of one claimant.
+pub struct Survey<'a> {
+    root: &'a Root,
+    ledger: &'a Ledger<'a>,
+    claimant: Option<Claimant>,
+    failure: RefCell<Option<SurveyError>>,
+}
+
+impl<'a> Survey<'a> {
+    /// A look on behalf of a claimant, whose own claims are nobody else's.
+    #[must_use]
+    pub fn new(root: &'a Root, ledger: &'a Ledger<'a>, claimant: Option<Claimant>) -> Self {
+        Survey {
+            root,
+            ledger,
+            claimant,
+            failure: RefCell::new(None),
+        }
+    }
+
+    /// Ends the look.
+    ///
+    /// # Errors
+    /// The first thing that could not be read; the plan made meanwhile is not to be used.
+    pub fn finish(self) -> Result<(), SurveyError> {
+        self.failure.into_inner().map_or(Ok(()), Err)
+    }
+
+    /// The answer, or none and the failure noted.
+    fn note<T: Default, E: Into<SurveyError>>(&self, answer: Result<T, E>) -> T {
+        answer.unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert_with(|| error.into());
+            T::default()
+        })
+    }
+
+    fn holder(&self, uuid: MdevUuid, claimant: Claimant) -> Option<Holder> {
+        let claim = self.note(self.ledger.claim(uuid, claimant))?;
+        let life = life::of_claimant(self.root, claimant, &claim);
+        Some(Holder {
+            claimant,
+            name: claim.name,
+            life,
+        })
+    }
+}
+
+impl Inventory for Survey<'_> {
+    fn definitions(&self, uuid: MdevUuid) -> Vec<Defined> {
+        definitions::of_device(self.root, uuid)
+    }
+
+    fn all_defined(&self) -> Vec<MdevUuid> {
+        definitions::all(self.root)
+    }
+
+    fn active(&self, uuid: MdevUuid) -> Option<Active> {
+        self.note(sysfs::active(self.root, uuid).map_err(|source| SurveyError::Sysfs { uuid, source }))
+    }
+
+    fn record(&self, uuid: MdevUuid) -> Option<Record> {
+        self.note(self.ledger.record(uuid))
+    }
+
+    fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {
+        sysfs::inode_below(self.root, parent, uuid).is_some()
+    }
+
+    fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {
+        let claimants = self.note(self.ledger.claimants_of(uuid));
+        let others = claimants
+            .into_iter()
+            .filter(|claimant| Some(*claimant) != self.claimant);
+        others
+            .filter_map(|claimant| self.holder(uuid, claimant))
+            .collect()
+    }
+
+    fn parent(&self, parent: &ParentName) -> ParentState {
+        sysfs::parent_state(self.root, parent)
+    }
+
+    fn all_parents(&self) -> Vec<ParentName> {
+        sysfs::parents(self.root)
+    }
+
+    fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
+        sysfs::offer(self.root, parent, mdev_type)
+    }
+
+    fn offered(&self, parent: &ParentName) -> Vec<TypeName> {
+        sysfs::offered(self.root, parent)
+    }
+
+    fn neighbours(&self, parent: &ParentName) -> Vec<Neighbour> {
+        let gpu = sysfs::gpu(self.root, parent);
+        let mut parents: Vec<ParentName> = sysfs::parents(self.root);
+        parents.retain(|other| other == parent || sysfs::gpu(self.root, other) == gpu);
+        let devices = parents
+            .iter()
+            .flat_map(|parent| sysfs::devices_of(self.root, parent));
+        devices
+            .filter_map(|(uuid, mdev_type)| {
+                let holders = self.holders(uuid);
+                Some(Neighbour {
+                    uuid,
+                    mdev_type: mdev_type?,
+                    holders,
+                })
+            })
+            .collect()
+    }
+
+    fn gpu(&self, parent: &ParentName) -> String {
+        sysfs::gpu(self.root, parent)
+    }
+}

@@ -1,0 +1,188 @@
+//! What the kernel says about mediated devices: its `Documentation/driver-api/vfio-mediated-device.rst`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use super::root::Root;
+use crate::model::inventory::{Active, Offer, ParentState};
+use crate::model::names::{MdevUuid, ParentName, TypeName};
+
+/// A file of sysfs holds at most one page.
+const PAGE: usize = 4096;
+
+/// The folders of parents, below which their devices are.
+pub const PARENTS: &str = "/sys/class/mdev_bus";
+
+/// The links to all active devices.
+pub const DEVICES: &str = "/sys/bus/mdev/devices";
+
+/// The folder of a parent.
+#[must_use]
+pub fn parent_folder(root: &Root, parent: &ParentName) -> PathBuf {
+    root.path(PARENTS).join(parent.as_str())
+}
+
+/// The folder of an active device, by way of the bus.
+#[must_use]
+pub fn device_folder(root: &Root, uuid: MdevUuid) -> PathBuf {
+    root.path(DEVICES).join(uuid.to_string())
+}
+
+/// Reads a file's one line, without its end.
+fn read_line(path: &Path) -> io::Result<Option<String>> {
+    let content = files::read_bounded(path, PAGE)?;
+    Ok(content.map(|content| String::from_utf8_lossy(&content).trim_end().to_owned()))
+}
+
+/// The device, where it is active.
+///
+/// # Errors
+/// It is, but what sysfs says about it cannot be read or understood.
+pub fn active(root: &Root, uuid: MdevUuid) -> io::Result<Option<Active>> {
+    let link = device_folder(root, uuid);
+    let folder = match fs::canonicalize(&link) {
+        Ok(folder) => folder,
+        Err(error) if files::is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let inode = fs::metadata(&folder)?.ino();
+    let parent = folder
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    let type_link = match fs::read_link(folder.join("mdev_type")) {
+        Ok(link) => link,
+        // It went away meanwhile.
+        Err(error) if files::is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mdev_type = type_link.file_name().and_then(|name| name.to_str());
+    let device_api = read_line(&folder.join("mdev_type/device_api"))?.unwrap_or_default();
+    Ok(Some(Active {
+        parent: parent.unwrap_or_default().parse().map_err(io::Error::other)?,
+        mdev_type: mdev_type.unwrap_or_default().parse().map_err(io::Error::other)?,
+        device_api,
+        inode,
+    }))
+}
+
+/// The inode of a device's folder below its parent, where there is one. This is the last thing of a device to
+/// go: while its user has it open, it is there and [`active`] no longer sees it.
+#[must_use]
+pub fn inode_below(root: &Root, parent: &ParentName, uuid: MdevUuid) -> Option<u64> {
+    let folder = parent_folder(root, parent).join(uuid.to_string());
+    fs::symlink_metadata(folder)
+        .ok()
+        .filter(fs::Metadata::is_dir)
+        .map(|metadata| metadata.ino())
+}
+
+/// Whether the host has a parent.
+#[must_use]
+pub fn parent_state(root: &Root, parent: &ParentName) -> ParentState {
+    if parent_folder(root, parent).join("mdev_supported_types").is_dir() {
+        return ParentState::There;
+    }
+    let buses = ["pci", "css", "ap", "matrix", "platform"];
+    let device = buses
+        .iter()
+        .map(|bus| {
+            root.path("/sys/bus")
+                .join(bus)
+                .join("devices")
+                .join(parent.as_str())
+        })
+        .find(|device| device.exists());
+    match device {
+        Some(device) if device.join("nvidia/current_vgpu_type").exists() => ParentState::NvidiaVfio,
+        Some(_) => ParentState::NotMdev,
+        None if parent_folder(root, parent).exists() => ParentState::NotMdev,
+        None => ParentState::Absent,
+    }
+}
+
+/// The names of all parents.
+#[must_use]
+pub fn parents(root: &Root) -> Vec<ParentName> {
+    parse_all(&files::names(&root.path(PARENTS)).unwrap_or_default())
+}
+
+fn types_folder(root: &Root, parent: &ParentName) -> PathBuf {
+    parent_folder(root, parent).join("mdev_supported_types")
+}
+
+/// One type that a parent offers. A count that cannot be read is none: it is a hint.
+#[must_use]
+pub fn offer(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
+    let folder = types_folder(root, parent).join(mdev_type.as_str());
+    if !folder.is_dir() {
+        return None;
+    }
+    let read = |name: &str| read_line(&folder.join(name)).ok().flatten();
+    Some(Offer {
+        device_api: read("device_api").unwrap_or_default(),
+        available: read("available_instances")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default(),
+    })
+}
+
+/// The names of all types that a parent offers.
+#[must_use]
+pub fn offered(root: &Root, parent: &ParentName) -> Vec<TypeName> {
+    parse_all(&files::names(&types_folder(root, parent)).unwrap_or_default())
+}
+
+/// The devices of a parent, those on their way out too, with their types as far as they can be read.
+#[must_use]
+pub fn devices_of(root: &Root, parent: &ParentName) -> Vec<(MdevUuid, Option<TypeName>)> {
+    let folder = parent_folder(root, parent);
+    let uuids: Vec<MdevUuid> = parse_all(&files::names(&folder).unwrap_or_default());
+    uuids
+        .into_iter()
+        .map(|uuid| {
+            let link = fs::read_link(folder.join(uuid.to_string()).join("mdev_type")).ok();
+            let name = link
+                .as_deref()
+                .and_then(Path::file_name)
+                .and_then(|name| name.to_str());
+            (uuid, name.and_then(|name| name.parse().ok()))
+        })
+        .collect()
+}
+
+/// The device that holds a parent's GPU: its physical function, where it is a virtual one.
+#[must_use]
+pub fn gpu(root: &Root, parent: &ParentName) -> String {
+    let link = fs::read_link(parent_folder(root, parent).join("physfn")).ok();
+    let name = link
+        .as_deref()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    name.unwrap_or(parent.as_str()).to_owned()
+}
+
+/// The nodes that a guest's program opens to use an active device: of its IOMMU group, or of the device
+/// itself.
+#[must_use]
+pub fn nodes(root: &Root, uuid: MdevUuid) -> Vec<PathBuf> {
+    let folder = device_folder(root, uuid);
+    let mut nodes = Vec::new();
+    if let Ok(group) = fs::read_link(folder.join("iommu_group")) {
+        nodes.extend(
+            group
+                .file_name()
+                .map(|number| Path::new("/dev/vfio").join(number)),
+        );
+    }
+    let own = files::names(&folder.join("vfio-dev")).unwrap_or_default();
+    nodes.extend(own.iter().map(|name| Path::new("/dev/vfio/devices").join(name)));
+    nodes
+}
+
+fn parse_all<T: std::str::FromStr>(names: &[String]) -> Vec<T> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
