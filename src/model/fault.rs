@@ -54,6 +54,61 @@ impl Fault {
     }
 }
 
+/// So many faults are told at a time; who has more than that has the wrong file.
+pub const MOST_FAULTS: usize = 100;
+
+/// The faults of one text, as they are found: in any order, and no more than [`MOST_FAULTS`].
+#[derive(Debug)]
+pub(crate) struct Faults<'text> {
+    text: &'text str,
+    found: Vec<(usize, String)>,
+}
+
+impl<'text> Faults<'text> {
+    pub(crate) fn of(text: &'text str) -> Self {
+        Faults {
+            text,
+            found: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, offset: usize, message: impl Into<String>) {
+        if !self.is_full() {
+            self.found.push((offset, message.into()));
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MOST_FAULTS
+    }
+
+    /// Nothing is wrong, or all that is, in the text's order. Counts the lines once, not once a fault.
+    pub(crate) fn finish(mut self) -> Result<(), Vec<Fault>> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        self.found.sort_by_key(|(offset, _)| *offset);
+        let (mut line, mut counted) = (1, 0);
+        let faults = self.found.into_iter().map(|(offset, message)| {
+            // A line that starts after what has been counted is counted from there.
+            let place = Place::of_offset(&self.text[counted..], offset - counted);
+            let start = self.text.as_bytes()[counted..offset.min(self.text.len())]
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map(|newline| counted + newline + 1);
+            let place = Place {
+                line: place.line + line - 1,
+                ..place
+            };
+            if let Some(start) = start {
+                (line, counted) = (place.line, start);
+            }
+            Fault { place, message }
+        });
+        Err(faults.collect())
+    }
+}
+
 fn saturate(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -61,6 +116,33 @@ fn saturate(count: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faults_come_in_the_texts_order_with_their_own_places() {
+        let text = "ab\nä ü\n\nend";
+        for offset in 0..=text.len() {
+            let mut faults = Faults::of(text);
+            for other in [text.len(), offset, 4, 0, 3] {
+                faults.push(other, "wrong");
+            }
+            let mut expected = [text.len(), offset, 4, 0, 3];
+            expected.sort_unstable();
+            assert_eq!(
+                faults.finish(),
+                Err(expected.map(|offset| Fault::at(text, offset, "wrong")).into())
+            );
+        }
+        assert_eq!(Faults::of(text).finish(), Ok(()));
+    }
+
+    #[test]
+    fn no_more_faults_are_kept_than_people_read() {
+        let mut faults = Faults::of("");
+        for _ in 0..MOST_FAULTS + 5 {
+            faults.push(0, "wrong");
+        }
+        assert_eq!(faults.finish().map_err(|faults| faults.len()), Err(MOST_FAULTS));
+    }
 
     #[test]
     fn a_place_counts_lines_and_characters_from_one() {

@@ -11,4 +11,5 @@ pub mod nearest;
 pub mod plan;
 pub mod qemu;
 pub mod refusal;
+pub mod rewrite;
 pub mod settings;
