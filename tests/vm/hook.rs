@@ -1,0 +1,431 @@
+//! What is about numbers and combinations: the hook on the real kernel, called as libvirt calls it.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{A, B, C, Called, Definition, DomainXml, Host, call, eventually, files, hook, hook_as};
+
+#[test]
+fn the_second_device_that_cannot_be_had_costs_the_first() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let xml = DomainXml::new("vm").with(A).with(B).xml();
+    let full = "there: mbochs-large 0f000000-0000-4000-8000-000000000000, mbochs-large 0f000000-0000-4000-8000-000000000001, mbochs-large 0f000000-0000-4000-8000-000000000002, mbochs-large 0f000000-0000-4000-8000-000000000003";
+    for (parent, mdev_type, reason) in [
+        ("mtty", "mtty-3", "mtty offers no type mtty-3, only mtty-1, mtty-2; correct the definition".to_owned()),
+        ("mttyy", "mtty-1", "this host has no device mttyy (did you mean mtty?); load its driver, or move the definition to another parent".to_owned()),
+        ("mbochs", "mbochs-large", format!("no instance of mbochs-large is left on mbochs ({full}); stop one of them or move this definition to another parent")),
+    ] {
+        let others: Vec<String> = (0..4).map(|number| format!("0f000000-0000-4000-8000-{number:012}")).collect();
+        if parent == "mbochs" {
+            for uuid in &others {
+                host.create_by_hand("mbochs", "mbochs-large", uuid);
+            }
+        }
+        host.define(B, &Definition::new(parent, mdev_type));
+        hook("vm", "prepare begin", &xml).assert_refused(&format!("automdev: vm: cannot create {B} ({mdev_type} on {parent}): {reason}"));
+        host.assert_no_device(A);
+        hook("vm", "release end", &xml).assert_fine();
+        if parent == "mbochs" {
+            for uuid in &others {
+                host.remove_by_hand(uuid);
+            }
+        }
+        fs::remove_file(format!("/etc/mdevctl.d/{parent}/{B}")).expect("a definition");
+        host.assert_clean();
+    }
+}
+
+/// The plan counts each type alone; that two types share the room, only the driver knows.
+#[test]
+fn what_the_kernel_refuses_after_all_is_undone() {
+    let host = Host::new();
+    // 256 MB in all: three of 64, then a medium one of 16, then one more of 64 that has no room left.
+    let larges = [
+        "1a000000-0000-4000-8000-000000000001",
+        "1a000000-0000-4000-8000-000000000002",
+        "1a000000-0000-4000-8000-000000000003",
+    ];
+    for uuid in larges {
+        host.define(uuid, &Definition::new("mbochs", "mbochs-large"));
+    }
+    host.define(B, &Definition::new("mbochs", "mbochs-medium"));
+    host.define(C, &Definition::new("mbochs", "mbochs-large"));
+    let mut domain = DomainXml::new("vm");
+    for uuid in larges {
+        domain = domain.with(uuid);
+    }
+    let xml = domain.with(B).with(C).xml();
+    hook("vm", "prepare begin", &xml).assert_refused(&format!(
+        "automdev: vm: cannot create {C} (mbochs-large on mbochs): mbochs has no room left for mbochs-large (No space left on device); stop a domain that has a device there, or move this definition to another parent"
+    ));
+    host.assert_clean();
+}
+
+#[test]
+fn each_refusal_has_its_own_line() {
+    let host = Host::new();
+    let xml = DomainXml::new("vm").with(A).xml();
+    let file = format!("/etc/mdevctl.d/mtty/{A}");
+    hook("vm", "prepare begin", &xml).assert_refused(&format!(
+        "automdev: vm: cannot create {A}: this host has no definition of it; make one with mdevctl define --uuid {A} --parent PARENT --type TYPE"
+    ));
+    for (text, why) in [
+        ("{", "EOF while parsing an object at line 1 column 1"),
+        (
+            r#"{"mdev_type":7}"#,
+            "invalid type: integer `7`, expected a string at line 1 column 14",
+        ),
+        (
+            r#"{"mdev_type":"a/b"}"#,
+            "\"a/b\" is not a type's name: a slash may not be in it at line 1 column 18",
+        ),
+        (
+            r#"{"mdev_type":".."}"#,
+            "\"..\" is not a type's name: it would be another folder at line 1 column 17",
+        ),
+    ] {
+        host.define_raw("mtty", A, text);
+        hook("vm", "prepare begin", &xml).assert_refused(&format!(
+            "automdev: vm: cannot create {A}: its definition {file} is broken: {why}; mend the file"
+        ));
+    }
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    hook("vm", "prepare begin", xml.replace("vfio-pci", "vfio-ccw")).assert_refused(&format!(
+        "automdev: vm: cannot create {A} (mtty-1 on mtty): the domain says model=\"vfio-ccw\", but mtty-1 is vfio-pci; correct the domain's model or the definition's type"
+    ));
+    for (parent, mdev_type) in [("mtty", "mtty-2"), ("mdpy", "mdpy-vga")] {
+        host.create_by_hand(parent, mdev_type, A);
+        hook("vm", "prepare begin", &xml).assert_refused(&format!(
+            "automdev: vm: cannot use {A}: it is active as {mdev_type} on {parent}, which automdev did not make and will not remove; remove it or correct its definition, which says mtty-1 on mtty"
+        ));
+        host.assert_device(A, parent, mdev_type);
+        host.remove_by_hand(A);
+    }
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-1",
+            attributes: &[("power/control", "maybe")],
+        },
+    );
+    hook("vm", "prepare begin", &xml).assert_refused(&format!(
+        "automdev: vm: cannot create {A} (mtty-1 on mtty): its attribute power/control does not take \"maybe\": the driver answers Invalid argument (EINVAL); correct the definition"
+    ));
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-1",
+            attributes: &[("driver/unbind", "x")],
+        },
+    );
+    hook("vm", "prepare begin", &xml).assert_refused(&format!(
+        "automdev: vm: cannot create {A} (mtty-1 on mtty): its attribute driver/unbind does not take \"x\": the device has no such attribute; correct the definition"
+    ));
+    host.assert_clean();
+}
+
+#[test]
+fn attributes_are_written_in_their_order() {
+    let host = Host::new();
+    let attributes = &[
+        ("power/control", "on"),
+        ("power/control", "auto"),
+        ("power/control", "on"),
+    ];
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-1",
+            attributes,
+        },
+    );
+    let xml = DomainXml::new("vm").with(A).xml();
+    let traced = call(
+        Command::new("strace")
+            .args([
+                "-f",
+                "-e",
+                "trace=write",
+                "-e",
+                "signal=none",
+                "-y",
+                "-o",
+                "/tmp/writes",
+            ])
+            .args(["/usr/bin/automdev", "hook", "vm", "prepare", "begin", "-"]),
+        xml.as_bytes(),
+    );
+    traced.assert_fine();
+    let writes = fs::read_to_string("/tmp/writes").expect("a trace");
+    let writes: Vec<&str> = writes
+        .lines()
+        .filter(|line| line.contains("</sys/"))
+        .map(|line| {
+            line.split_once("</sys/")
+                .expect("just seen")
+                .1
+                .rsplit_once(" = ")
+                .expect("a result")
+                .0
+        })
+        .collect();
+    let device = format!("devices/virtual/mtty/mtty/{A}/power/control");
+    assert_eq!(
+        writes,
+        [
+            format!("devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create>, \"{A}\", 36)"),
+            format!("{device}>, \"on\", 2)"),
+            format!("{device}>, \"auto\", 4)"),
+            format!("{device}>, \"on\", 2)"),
+        ]
+    );
+    hook("vm", "release end", &xml).assert_fine();
+    host.assert_clean();
+}
+
+#[test]
+fn a_device_without_a_definition_is_adopted_with_a_warning() {
+    let host = Host::new();
+    host.create_by_hand("mtty", "mtty-1", A);
+    let xml = DomainXml::new("stranger").with(A).xml();
+    hook("stranger", "prepare begin", &xml).assert_fine();
+    hook("stranger", "release end", &xml).assert_fine();
+    host.assert_device(A, "mtty", "mtty-1");
+    host.remove_by_hand(A);
+    host.assert_clean();
+    let journal = || {
+        let output = Command::new("journalctl")
+            .args(["-t", "automdev", "-p", "warning", "-o", "cat"])
+            .output();
+        String::from_utf8(output.expect("journalctl").stdout).expect("UTF-8")
+    };
+    let line = format!(
+        "stranger: {A} (mtty-1 on mtty) was there before, and this host has no definition of it; stranger uses it and leaves it standing"
+    );
+    eventually("the journal has the warning", || {
+        journal().lines().any(|read| read == line)
+    });
+}
+
+#[test]
+fn what_a_kill_left_half_made_is_made_anew() {
+    let host = Host::new();
+    let attributes = &[("power/control", "on")];
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-1",
+            attributes,
+        },
+    );
+    let xml = DomainXml::new("vm").with(A).xml();
+    // Killed when it is told that the device has been made.
+    let killed = call(
+        Command::new("strace")
+            .args([
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=recvfrom",
+                "-e",
+                "inject=recvfrom:signal=SIGKILL:when=1",
+            ])
+            .args(["/usr/bin/automdev", "hook", "vm", "prepare", "begin", "-"]),
+        xml.as_bytes(),
+    );
+    assert_ne!(killed.status, Some(0), "{killed:?}");
+    host.assert_device(A, "mtty", "mtty-1");
+    let control = files::device("mtty", A).join("power/control");
+    assert_eq!(
+        fs::read_to_string(&control).expect("an attribute"),
+        "auto\n",
+        "it was killed too late"
+    );
+    let inode = files::inode("mtty", A);
+    hook("vm", "prepare begin", &xml).assert_fine();
+    assert_ne!(files::inode("mtty", A), inode, "the half-made device was adopted");
+    assert_eq!(fs::read_to_string(&control).expect("an attribute"), "on\n");
+    hook("vm", "release end", &xml).assert_fine();
+    host.assert_clean();
+}
+
+#[test]
+fn a_device_that_somebody_made_again_is_not_ours_any_more() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let xml = DomainXml::new("vm").with(A).xml();
+    hook("vm", "prepare begin", &xml).assert_fine();
+    host.remove_by_hand(A);
+    host.create_by_hand("mtty", "mtty-1", A);
+    hook("vm", "release end", &xml).assert_fine();
+    host.assert_device(A, "mtty", "mtty-1");
+    assert_eq!(files::ledger(), Vec::<String>::new());
+    host.remove_by_hand(A);
+    host.assert_clean();
+}
+
+#[test]
+fn prepare_may_come_twice() {
+    let host = Host::new();
+    for uuid in [A, B, C] {
+        host.define(uuid, &Definition::new("mtty", "mtty-1"));
+    }
+    let first = DomainXml::new("vm").with(A).with(B).xml();
+    let second = DomainXml::new("vm").with(B).with(C).xml();
+    hook("vm", "prepare begin", &first).assert_fine();
+    let inode = files::inode("mtty", B);
+    hook("vm", "prepare begin", &first).assert_fine();
+    assert_eq!(files::inode("mtty", B), inode);
+    hook("vm", "prepare begin", &second).assert_fine();
+    host.assert_no_device(A);
+    assert_eq!(
+        files::inode("mtty", B),
+        inode,
+        "a device that is still wanted was made anew"
+    );
+    host.assert_device(C, "mtty", "mtty-1");
+    // The XML of release is not what counts.
+    hook("vm", "release end", DomainXml::new("vm").xml()).assert_fine();
+    host.assert_clean();
+}
+
+#[test]
+fn release_needs_the_name_alone() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let xml = DomainXml::new("vm").with(A).xml();
+    for input in ["", "<domain>", "no XML", "<domain><name>vm</name></domain>"] {
+        hook("vm", "prepare begin", &xml).assert_fine();
+        hook("other", "release end", input).assert_fine();
+        host.assert_device(A, "mtty", "mtty-1");
+        hook("vm", "release end", input).assert_fine();
+        host.assert_clean();
+        hook("vm", "release end", input).assert_fine();
+    }
+}
+
+#[test]
+fn a_domain_with_no_marks_costs_nothing() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let _ = fs::remove_dir_all("/run/automdev");
+    for (name, xml) in [
+        ("none", DomainXml::new("none").xml()),
+        ("other", DomainXml::new("other").with_unmarked(A).xml()),
+    ] {
+        for operation in [
+            "prepare begin",
+            "start begin",
+            "started begin",
+            "stopped end",
+            "release end",
+        ] {
+            hook(name, operation, &xml).assert_fine();
+            hook_as(65534, name, operation, &xml).assert_fine();
+        }
+        assert!(
+            !std::path::Path::new("/run/automdev").exists(),
+            "a folder was made"
+        );
+    }
+    let traced = call(
+        Command::new("strace")
+            .args([
+                "-f",
+                "-e",
+                "trace=openat,open,openat2,mkdir,mkdirat",
+                "-e",
+                "signal=none",
+                "-o",
+                "/tmp/opens",
+            ])
+            .args(["/usr/bin/automdev", "hook", "none", "prepare", "begin", "-"]),
+        DomainXml::new("none").xml().as_bytes(),
+    );
+    traced.assert_fine();
+    let opens = fs::read_to_string("/tmp/opens").expect("a trace");
+    let ours: Vec<&str> = opens
+        .lines()
+        .filter(|line| {
+            ["/etc/", "/run/", "/sys/", "/dev/vfio"]
+                .iter()
+                .any(|path| line.contains(path))
+        })
+        .collect();
+    // The dynamic linker's cache and the C library's look at the machine are none of our reading.
+    let ours: Vec<&&str> = ours
+        .iter()
+        .filter(|line| !line.contains("/etc/ld.so") && !line.contains("/sys/devices/system/cpu"))
+        .collect();
+    assert!(ours.is_empty(), "{ours:?}");
+    host.assert_clean();
+}
+
+#[test]
+fn a_user_without_rights_is_refused_clearly() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let _ = fs::remove_dir_all("/run/automdev");
+    let xml = DomainXml::new("vm").with(A).xml();
+    hook_as(65534, "vm", "prepare begin", &xml).assert_refused(
+        "automdev: vm: only root may create mediated devices; start the domain under qemu:///system: cannot make /run/automdev: Permission denied (os error 13)",
+    );
+    hook_as(65534, "vm", "release end", &xml).assert_fine();
+    host.assert_clean();
+}
+
+#[test]
+fn bad_input_is_refused_at_prepare_and_never_at_reconnect() {
+    let host = Host::new();
+    let deep = format!(
+        "<domain>{}{}</domain>",
+        "<a>".repeat(100_000),
+        "</a>".repeat(100_000)
+    );
+    let large = format!("<domain>{}</domain>", " ".repeat(8 << 20));
+    let xml = DomainXml::new("vm").xml();
+    let truncated = &xml[..xml.len() / 2];
+    for (input, reason) in [
+        ("", Some("line 1, column 1: there is no XML, only an empty text")),
+        (truncated, Some("the XML is not well-formed")),
+        ("no XML", Some("the XML is not well-formed")),
+        (large.as_str(), Some("larger than 8 MiB")),
+        (deep.as_str(), None),
+    ] {
+        let start: String = input.chars().take(40).collect();
+        for operation in [
+            "reconnect begin",
+            "start begin",
+            "started begin",
+            "stopped end",
+            "migrate begin",
+            "attach begin",
+        ] {
+            hook("vm", operation, input).assert_fine();
+        }
+        let Called {
+            status,
+            stdout,
+            stderr,
+        } = hook("vm", "prepare begin", input);
+        assert_eq!(stdout, "", "{start}");
+        match reason {
+            Some(reason) => {
+                assert_eq!(status, Some(1), "{start}: {stderr}");
+                assert!(
+                    stderr.starts_with("automdev: vm: ") && stderr.contains(reason),
+                    "{start}: {stderr}"
+                );
+                assert_eq!(stderr.lines().count(), 1, "{start}: {stderr}");
+            }
+            // Read, or refused: either way without a crash.
+            None => assert!(matches!(status, Some(0 | 1)), "{start}: {status:?} {stderr}"),
+        }
+    }
+    host.assert_clean();
+}

@@ -1,0 +1,250 @@
+//! The main job, with nothing faked: a real libvirtd calls the hook, the real kernel makes the device, a real
+//! QEMU opens it. A start takes up to 20 seconds under software emulation, so each shows several things.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{
+    A, B, Definition, DomainXml, Guest, Host, Install, Virsh, eventually, files, virsh, virsh_fails,
+};
+
+/// The line of the hook's that virsh shows.
+fn our_line(complaint: &str) -> &str {
+    let start = complaint
+        .find("automdev: ")
+        .unwrap_or_else(|| panic!("no line of ours: {complaint}"));
+    complaint[start..].lines().next().expect("a line")
+}
+
+#[test]
+fn a_marked_domain_gets_its_device_and_gives_it_back() {
+    let host = Host::new();
+    host.script(
+        "10-capture",
+        "#!/bin/sh\ncat > /tmp/captured-$2.xml\nenv > /tmp/captured-$2.env\n",
+    );
+    let attributes = &[("power/control", "auto"), ("power/control", "on")];
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-2",
+            attributes,
+        },
+    );
+    let domain = DomainXml::new("first").with(A);
+    domain.define();
+    host.assert_no_device(A);
+
+    virsh(&["start", "first"]);
+    host.assert_device(A, "mtty", "mtty-2");
+    let control = fs::read_to_string(files::device("mtty", A).join("power/control")).expect("an attribute");
+    assert_eq!(control, "on\n");
+    assert!(
+        files::holds_open(files::qemu_pid("first"), "mtty", A),
+        "QEMU does not hold the device open"
+    );
+    let uuid = domain.uuid;
+    let expected = [
+        format!("devices/{A}"),
+        format!("claims/{A}"),
+        format!("claimants/domain-{uuid}"),
+    ];
+    assert_eq!(files::ledger(), expected);
+    // A mark survives libvirt, the attribute would not.
+    let captured = fs::read_to_string("/tmp/captured-prepare.xml").expect("libvirt called its hooks");
+    assert!(
+        captured.contains(&format!("<automdev:mdev uuid=\"{A}\"/>")),
+        "{captured}"
+    );
+
+    // Another domain may not have it, and its release harms nobody.
+    let second = DomainXml::new("second").with(A);
+    second.define();
+    let complaint = virsh_fails(&["start", "second"]);
+    assert_eq!(
+        our_line(&complaint),
+        format!(
+            "automdev: second: cannot use {A}: it belongs to first, which is running; stop that one first or give this domain another device"
+        )
+    );
+    assert!(files::holds_open(files::qemu_pid("first"), "mtty", A));
+    assert_eq!(files::ledger(), expected);
+
+    // The daemon may come and go.
+    let pid = files::qemu_pid("first");
+    let restarted = Command::new("systemctl")
+        .args(["restart", "libvirtd"])
+        .status()
+        .expect("systemctl");
+    assert!(restarted.success());
+    eventually("libvirt knows the domain again", || {
+        crate::support::libvirt::try_virsh(&["domstate", "first"]).trim() == "running"
+    });
+    assert_eq!(files::qemu_pid("first"), pid);
+    host.assert_device(A, "mtty", "mtty-2");
+
+    virsh(&["destroy", "first"]);
+    host.assert_clean();
+}
+
+#[test]
+fn a_transient_domain_that_shuts_itself_down_leaves_nothing() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mdpy", "mdpy-vga"));
+    DomainXml::new("transient")
+        .with(A)
+        .guest(Guest::ShutsDown)
+        .create();
+    // It may be over by now: what it had, QEMU's log says.
+    files::wait_until_stopped("transient");
+    let log = fs::read_to_string("/var/log/libvirt/qemu/transient.log").expect("a log");
+    assert!(
+        log.contains(&format!("/sys/bus/mdev/devices/{A}")) && log.contains("shutting down, reason=shutdown"),
+        "{log}"
+    );
+    eventually("libvirt has called the hook", || files::ledger().is_empty());
+    host.assert_clean();
+}
+
+#[test]
+fn a_killed_qemu_leaves_nothing() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mbochs", "mbochs-small"));
+    host.define(B, &Definition::new("mtty", "mtty-1"));
+    DomainXml::new("killed").with(A).with(B).define();
+    virsh(&["start", "killed"]);
+    host.assert_device(A, "mbochs", "mbochs-small");
+    host.assert_device(B, "mtty", "mtty-1");
+    let pid = files::qemu_pid("killed");
+    let pid = nix::unistd::Pid::from_raw(pid.try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    files::wait_until_stopped("killed");
+    eventually("libvirt has called the hook", || files::ledger().is_empty());
+    host.assert_clean();
+}
+
+#[test]
+fn a_refused_start_shows_the_reason_and_leaves_nothing() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    host.define(B, &Definition::new("mtty", "mtty-9"));
+    DomainXml::new("refused").with(A).with(B).define();
+    let complaint = virsh_fails(&["start", "refused"]);
+    assert_eq!(
+        our_line(&complaint),
+        format!(
+            "automdev: refused: cannot create {B} (mtty-9 on mtty): mtty offers no type mtty-9, only mtty-1, mtty-2; correct the definition"
+        )
+    );
+    host.assert_clean();
+}
+
+#[test]
+fn a_sibling_hook_that_fails_costs_the_device() {
+    let host = Host::new();
+    host.script(
+        "90-fails",
+        "#!/bin/sh\n[ \"$2\" != prepare ] || { ls /sys/bus/mdev/devices > /tmp/seen; exit 1; }\n",
+    );
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    DomainXml::new("sibling").with(A).define();
+    virsh_fails(&["start", "sibling"]);
+    assert_eq!(
+        fs::read_to_string("/tmp/seen").expect("the sibling ran"),
+        format!("{A}\n")
+    );
+    host.assert_clean();
+}
+
+#[test]
+fn a_device_that_was_there_is_adopted_and_left_standing() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    host.create_by_hand("mtty", "mtty-2", A);
+    let inode = files::inode("mtty", A);
+    DomainXml::new("adopts").with(A).define();
+    virsh(&["start", "adopts"]);
+    assert!(files::holds_open(files::qemu_pid("adopts"), "mtty", A));
+    virsh(&["destroy", "adopts"]);
+    assert_eq!(
+        files::inode("mtty", A),
+        inode,
+        "the device is not the one that was there"
+    );
+    assert_eq!(files::ledger(), Vec::<String>::new());
+    host.remove_by_hand(A);
+    host.assert_clean();
+}
+
+#[test]
+fn the_hook_works_in_each_place_and_form() {
+    let host = Host::without_hook();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    DomainXml::new("places").with(A).define();
+    for (name, how) in [
+        ("qemu", Install::Link),
+        ("qemu", Install::Copy),
+        ("qemu.d/50-automdev", Install::Copy),
+    ] {
+        host.install_hook(name, how);
+        virsh(&["start", "places"]);
+        host.assert_device(A, "mtty", "mtty-1");
+        virsh(&["destroy", "places"]);
+        host.assert_clean();
+        host.uninstall_hook(name);
+    }
+    // The test can fail: without the hook there is no device.
+    let complaint = virsh_fails(&["start", "places"]);
+    assert!(complaint.contains(A), "{complaint}");
+}
+
+#[test]
+fn a_users_own_libvirt_is_not_disturbed_unless_a_domain_is_marked() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let session = |arguments: &[&str]| {
+        let output = Command::new("runuser")
+            .args([
+                "-u",
+                "tester",
+                "--",
+                "virsh",
+                "--quiet",
+                "--connect",
+                "qemu:///session",
+            ])
+            .args(arguments)
+            .output()
+            .expect("runuser");
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).expect("UTF-8"),
+        )
+    };
+    if !Command::new("id")
+        .arg("tester")
+        .output()
+        .expect("id")
+        .status
+        .success()
+    {
+        let made = Command::new("useradd")
+            .args(["--create-home", "tester"])
+            .status()
+            .expect("useradd");
+        assert!(made.success());
+    }
+    let plain = DomainXml::new("plain").file();
+    let marked = DomainXml::new("marked").with(A).file();
+    let (started, complaint) = session(&["create", &plain]);
+    assert!(started, "{complaint}");
+    let (started, complaint) = session(&["create", &marked]);
+    assert!(!started);
+    assert_eq!(
+        our_line(&complaint),
+        "automdev: marked: only root may create mediated devices; start the domain under qemu:///system: cannot make /run/automdev: Permission denied (os error 13)"
+    );
+    assert!(session(&["destroy", "plain"]).0);
+    host.assert_clean();
+}

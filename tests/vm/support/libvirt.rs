@@ -1,0 +1,67 @@
+//! virsh, as people use it.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use super::DomainXml;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new("virsh")
+        .arg("--quiet")
+        .args(arguments)
+        .output()
+        .expect("virsh is there")
+}
+
+/// What virsh prints; it must succeed.
+pub(crate) fn virsh(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "virsh {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// What virsh complains about; it must fail.
+pub(crate) fn virsh_fails(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(
+        !output.status.success(),
+        "virsh {arguments:?} did not fail: {output:?}"
+    );
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+/// What virsh prints, whether or not it succeeds.
+pub(crate) fn try_virsh(arguments: &[&str]) -> String {
+    String::from_utf8(run(arguments).stdout).expect("UTF-8")
+}
+
+/// All domains that libvirt knows.
+pub(crate) fn all_domains() -> Vec<String> {
+    virsh(&["list", "--all", "--name"])
+        .lines()
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A domain at libvirt's.
+pub(crate) trait Virsh {
+    /// Puts its XML where virsh can read it.
+    fn file(&self) -> String;
+
+    fn define(&self) {
+        virsh(&["define", "--validate", &self.file()]);
+    }
+
+    fn create(&self) {
+        virsh(&["create", "--validate", &self.file()]);
+    }
+}
+
+impl Virsh for DomainXml {
+    fn file(&self) -> String {
+        let path = format!("/tmp/{}.xml", self.name);
+        fs::write(&path, self.xml()).expect("a file");
+        path
+    }
+}

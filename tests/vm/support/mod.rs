@@ -1,0 +1,30 @@
+//! What the tests on a real host stand on: its sysfs, its libvirt, its mdevctl store, all of them real.
+
+mod domain;
+pub(crate) mod files;
+mod hook;
+pub(crate) mod libvirt;
+
+pub(crate) use domain::{DomainXml, Guest};
+pub(crate) use files::{Definition, Host, Install};
+pub(crate) use hook::{Called, call, hook, hook_as};
+pub(crate) use libvirt::{Virsh, virsh, virsh_fails};
+
+use std::time::{Duration, Instant};
+
+/// UUIDs that stand apart at a glance.
+pub(crate) const A: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+pub(crate) const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+pub(crate) const C: &str = "cccccccc-0000-4000-8000-000000000003";
+
+/// Looks until it is so; panics after a minute, which is long on these slow machines, too.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "not within a minute: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
