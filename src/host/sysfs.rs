@@ -178,8 +178,11 @@ pub fn nodes(root: &Root, uuid: MdevUuid) -> Vec<PathBuf> {
                 .map(|number| Path::new("/dev/vfio").join(number)),
         );
     }
-    let own = files::names(&folder.join("vfio-dev")).unwrap_or_default();
-    nodes.extend(own.iter().map(|name| Path::new("/dev/vfio/devices").join(name)));
+    let own = folder.join("vfio-dev");
+    let names = files::names(&own).unwrap_or_default();
+    // Without CONFIG_VFIO_DEVICE_CDEV it has no number, and no node ever comes.
+    let with_node = names.iter().filter(|name| own.join(name).join("dev").exists());
+    nodes.extend(with_node.map(|name| Path::new("/dev/vfio/devices").join(name)));
     nodes
 }
 

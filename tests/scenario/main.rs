@@ -4,3 +4,5 @@
 mod support;
 
 mod fake;
+mod hook;
+mod observations;
