@@ -74,17 +74,17 @@ fn prepare(root: Root, kernel: &dyn Kernel, name: &str) -> anyhow::Result<()> {
     let wanted = plan::wanted(&domain, settings.select, |uuid| {
         definitions::is_defined(&root, uuid)
     });
-    if wanted.is_empty() && !has_history {
+    let pool_without_uuid = domain
+        .hostdevs
+        .iter()
+        .find(|hostdev| hostdev.source.uuid().is_none());
+    if wanted.is_empty() && pool_without_uuid.is_none() && !has_history {
         return Ok(());
     }
     start_log(&root, settings.log_level, name, "prepare");
     for uuid in &domain.stray {
         log::warn!(uuid:%; "its metadata lists {uuid}, which is no mediated device of the domain; ignored");
     }
-    let pool_without_uuid = domain
-        .hostdevs
-        .iter()
-        .find(|hostdev| hostdev.source.uuid().is_none());
     if pool_without_uuid.is_some() {
         bail!("a device of a pool has no UUID yet; run the domain's XML through automdev rewrite");
     }

@@ -1,11 +1,16 @@
 //! What the tests stand on: a host in a temporary folder ([`Tree`]) and a kernel that reacts in it
 //! ([`FakeKernel`]).
 
-#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test program uses its own part of this"
+)]
 
 pub(crate) mod fake;
 mod files;
 mod host;
+pub(crate) mod observe;
 mod parents;
 mod snapshot;
 mod tree;

@@ -291,7 +291,7 @@ impl Answer {
 
     /// Whether it went well; fails the test where it neither did nor was refused with one line.
     #[track_caller]
-    pub(crate) fn is_done(self) -> bool {
+    pub(crate) fn succeeded(self) -> bool {
         assert_eq!(self.stdout, "", "standard output");
         match self.status {
             Some(0) => assert_eq!(self.stderr, "", "{self:?}"),
@@ -338,8 +338,12 @@ impl Message {
         field.map_or("", |(_, value)| value)
     }
 
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    /// All fields and what they hold.
+    pub(crate) fn fields(&self) -> Vec<(&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
     }
 
     fn line(&self) -> String {
