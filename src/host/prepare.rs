@@ -1,5 +1,7 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
+use nix::errno::Errno;
+
 use super::clock::Deadline;
 use super::create::{self, CreateError};
 use super::ledger::{Ledger, LedgerError, Lock, LockError};
@@ -132,7 +134,7 @@ impl Preparation<'_> {
                 .map(|wanted| wanted.uuid)
                 .chain(held.iter().copied());
             let device_locks = self.ledger.lock_devices(all, self.machine.deadline)?;
-            self.give_back_unwanted(&held);
+            let left = self.give_back_unwanted(&held);
             let patience = if waiting.has_passed() {
                 Patience::Exhausted
             } else {
@@ -158,7 +160,8 @@ impl Preparation<'_> {
                 drop(host_lock);
                 self.clear(&plan)?;
             } else {
-                return self.carry_out(&plan, &held, host_lock);
+                self.carry_out(&plan, &held, host_lock)?;
+                return self.note_holdings(&left);
             }
         }
     }
@@ -179,16 +182,20 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// What the claimant had before and does not want any more; a start that never came to be, say.
-    fn give_back_unwanted(&self, held: &[MdevUuid]) {
+    /// Gives back what the claimant had before and does not want any more; a start that never came to be, say.
+    /// What could not be given back is told.
+    fn give_back_unwanted(&self, held: &[MdevUuid]) -> Vec<MdevUuid> {
+        let mut left = Vec::new();
         for uuid in held
             .iter()
             .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
         {
             if let Err(error) = release::give_back(self.machine, self.ledger, self.request.claimant, *uuid) {
                 log::warn!(uuid:%; "{}", release::chain(&error));
+                left.push(*uuid);
             }
         }
+        left
     }
 
     fn plan(&self, patience: Patience) -> Result<Plan, PrepareError> {
@@ -230,6 +237,7 @@ impl Preparation<'_> {
             preparation: self,
             records: Vec::new(),
             claims: Vec::new(),
+            before: Vec::new(),
         };
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
@@ -243,7 +251,7 @@ impl Preparation<'_> {
             error.rollback = made.undo();
             return Err(PrepareError::Create(error));
         }
-        self.note_holdings(&[])
+        Ok(())
     }
 
     /// Notes what the claimant may claim: what it wants and what it still has.
@@ -290,6 +298,7 @@ impl Preparation<'_> {
                         inode: None,
                         boot: boot.clone(),
                     };
+                    made.before.extend(self.ledger.record(uuid)?);
                     self.ledger.write_record(&record)?;
                     made.records.push(record);
                 }
@@ -385,10 +394,16 @@ impl Preparation<'_> {
     /// else's for it.
     fn forget_unmade(&self, made: &mut Made<'_>, index: usize, cause: &CreateError) {
         match cause {
-            // What is there under this UUID, if anything, is not ours.
-            CreateError::Refused { .. } => {
+            // What is there under this UUID, if anything, is not ours; unless an earlier call gave up waiting for
+            // its creation, which has begun all the same.
+            CreateError::Refused { errno, .. } => {
                 let record = made.records.remove(index);
-                if let Err(error) = self.ledger.drop_record(record.uuid) {
+                let before = made.before.iter().find(|before| before.uuid == record.uuid);
+                let kept = match before {
+                    Some(before) if *errno == Errno::EEXIST => self.ledger.write_record(before),
+                    _ => self.ledger.drop_record(record.uuid),
+                };
+                if let Err(error) = kept {
                     log::error!("{}", release::chain(&error));
                 }
             }
@@ -412,6 +427,8 @@ struct Made<'a> {
     records: Vec<Record>,
     /// Devices that the claimant did not claim before.
     claims: Vec<MdevUuid>,
+    /// What these records have replaced: of devices that seemed to be gone.
+    before: Vec<Record>,
 }
 
 impl Made<'_> {
@@ -435,10 +452,9 @@ impl Made<'_> {
             );
         }
         let held = release::holdings(ledger, request.claimant).unwrap_or_default();
-        if !held
-            .iter()
-            .any(|uuid| ledger.is_claimed_by(*uuid, request.claimant))
-        {
+        let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, request.claimant);
+        // What is left is tried again by the `release` that follows.
+        if errors.is_empty() && !held.iter().any(is_claimed) {
             errors.extend(
                 ledger
                     .drop_holdings(request.claimant)

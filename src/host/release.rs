@@ -36,7 +36,8 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 /// Drops all claims of a claimant; a device of ours that nobody claims any more is removed. Where nothing is
-/// known of the claimant, nothing is done.
+/// known of the claimant, nothing is done. The list of what it may claim stays while something of that is left,
+/// so that its next call tries again.
 ///
 /// # Errors
 /// All that is left, and why.
@@ -55,7 +56,9 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
         .iter()
         .filter_map(|uuid| give_back(machine, &ledger, claimant, *uuid).err());
     let mut errors: Vec<ReleaseError> = given.collect();
-    errors.extend(ledger.drop_holdings(claimant).err().map(ReleaseError::Ledger));
+    if errors.is_empty() {
+        errors.extend(ledger.drop_holdings(claimant).err().map(ReleaseError::Ledger));
+    }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 

@@ -6,6 +6,7 @@ use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
 use super::processes::{self, User};
+use super::release::chain;
 use super::sysfs;
 use crate::model::claim::{Record, State};
 use crate::model::names::{MdevUuid, ParentName};
@@ -78,7 +79,10 @@ pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, mut record: Record) ->
     }
     record.state = State::Removing;
     record.inode = Some(inode);
-    ledger.write_record(&record)?;
+    // The record before finds the device just as well: a full file system must not keep it.
+    if let Err(error) = ledger.write_record(&record) {
+        log::warn!(uuid:%; "{}", chain(&error));
+    }
     write_remove(machine, ledger, &record, inode)?;
     let is_gone = || (sysfs::inode_below(&machine.root, &parent, uuid) != Some(inode)).then_some(());
     if machine

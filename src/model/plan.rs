@@ -81,7 +81,8 @@ pub struct Place {
 pub struct Plan {
     /// Each device, and what is done about it.
     pub devices: Vec<(Wanted, Action)>,
-    /// Several types of one parent are wanted, and only the driver knows whether they share its room.
+    /// Several types of one parent are wanted, or make room for each other, and only the driver knows whether they
+    /// share its room.
     pub is_uncertain: bool,
 }
 
@@ -135,9 +136,14 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
     let mut planner = Planner {
         inventory,
         patience,
+        // What is remade gives its room back before anything is made.
+        remade: wanted
+            .iter()
+            .filter_map(|wanted| to_be_remade(wanted, inventory))
+            .collect(),
         placed: Vec::new(),
+        is_hopeful: false,
     };
-    // What is remade gives its room back before anything is made.
     let devices: Vec<(Wanted, Action)> = wanted
         .iter()
         .map(|wanted| (wanted.clone(), planner.decide(wanted)))
@@ -148,16 +154,33 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
     }
 }
 
-/// The room that a device of ours gives back when it is remade.
-fn freed(record: &Record, parent: &ParentName, mdev_type: &TypeName) -> u32 {
-    u32::from(record.parent == *parent && record.mdev_type == *mdev_type)
+/// The record of a device of ours that cannot be kept as it is.
+fn to_be_remade(wanted: &Wanted, inventory: &dyn Inventory) -> Option<Record> {
+    let record = inventory.record(wanted.uuid)?;
+    let active = inventory.active(wanted.uuid)?;
+    (is_ours(&record, &active) && !is_good(&record, &inventory.definitions(wanted.uuid))).then_some(record)
+}
+
+/// Whether a device of ours is whole and, where something defines it, as defined.
+fn is_good(record: &Record, defined: &[Defined]) -> bool {
+    let as_defined = |one: &Defined| {
+        let same = |definition: &Definition| {
+            definition.mdev_type == record.mdev_type && definition.attributes == record.attributes
+        };
+        one.parent == record.parent && one.definition.as_ref().is_ok_and(same)
+    };
+    record.state == State::Ready && (defined.is_empty() || defined.iter().any(as_defined))
 }
 
 struct Planner<'a> {
     inventory: &'a dyn Inventory,
     patience: Patience,
+    /// What this plan takes away first.
+    remade: Vec<Record>,
     /// What this plan makes.
     placed: Vec<(MdevUuid, Place)>,
+    /// It hopes for room that only the driver can tell.
+    is_hopeful: bool,
 }
 
 impl Planner<'_> {
@@ -199,18 +222,7 @@ impl Planner<'_> {
         active: Active,
         record: Record,
     ) -> Action {
-        let as_defined = |definition: &Definition, parent: &ParentName| {
-            *parent == record.parent
-                && definition.mdev_type == record.mdev_type
-                && definition.attributes == record.attributes
-        };
-        let is_as_defined = defined.is_empty()
-            || defined.iter().any(|one| {
-                one.definition
-                    .as_ref()
-                    .is_ok_and(|definition| as_defined(definition, &one.parent))
-            });
-        if record.state == State::Ready && is_as_defined {
+        if is_good(&record, defined) {
             return match model_mismatch(wanted.model, &active.mdev_type, &active.device_api) {
                 Some(refusal) => Action::Refuse(refusal, None),
                 None => Action::Keep(active),
@@ -251,7 +263,7 @@ impl Planner<'_> {
                     continue;
                 }
             };
-            if let Some(refusal) = self.refuse_place(wanted, &place, old.as_ref()) {
+            if let Some(refusal) = self.refuse_place(wanted, &place) {
                 refusals.push((one.parent.clone(), refusal, Some(place)));
                 continue;
             }
@@ -281,7 +293,7 @@ impl Planner<'_> {
     }
 
     /// Why a device cannot be made at a place, if so.
-    fn refuse_place(&self, wanted: &Wanted, place: &Place, old: Option<&Record>) -> Option<Refusal> {
+    fn refuse_place(&mut self, wanted: &Wanted, place: &Place) -> Option<Refusal> {
         let Place {
             parent, mdev_type, ..
         } = place;
@@ -318,13 +330,33 @@ impl Planner<'_> {
         if let Some(refusal) = self.refuse_own_other_type(place) {
             return Some(refusal);
         }
-        let available = offer.available + old.map_or(0, |old| freed(old, parent, mdev_type));
+        let given_back = self
+            .remade
+            .iter()
+            .filter(|record| record.parent == *parent && record.mdev_type == *mdev_type)
+            .count();
+        let given_back = u32::try_from(given_back).unwrap_or(u32::MAX);
+        let available = offer.available.saturating_add(given_back);
         let alike = |(_, other): &&(_, Place)| other.parent == *parent && other.mdev_type == *mdev_type;
         let wanted = u32::try_from(self.placed.iter().filter(alike).count()).unwrap_or(u32::MAX) + 1;
         if wanted <= available {
             return None;
         }
+        if self.gives_other_room_back(place) {
+            self.is_hopeful = true;
+            return None;
+        }
         Some(self.refuse_full(place, wanted, available))
+    }
+
+    /// Whether something of another type goes from the same GPU first: only the driver knows what room that makes.
+    fn gives_other_room_back(&self, place: &Place) -> bool {
+        let mut others = self
+            .remade
+            .iter()
+            .filter(|record| record.mdev_type != place.mdev_type);
+        let gpu = self.inventory.gpu(&place.parent);
+        others.any(|record| self.inventory.gpu(&record.parent) == gpu)
     }
 
     /// An NVIDIA GPU holds one type at a time; its driver says so only once there is a device.
@@ -385,11 +417,12 @@ impl Planner<'_> {
     /// Types of one parent may share its room, and the driver alone knows how.
     fn is_uncertain(&self) -> bool {
         let mut types: BTreeMap<&ParentName, &TypeName> = BTreeMap::new();
-        self.placed.iter().any(|(_, place)| {
-            types
-                .insert(&place.parent, &place.mdev_type)
-                .is_some_and(|other| *other != place.mdev_type)
-        })
+        self.is_hopeful
+            || self.placed.iter().any(|(_, place)| {
+                types
+                    .insert(&place.parent, &place.mdev_type)
+                    .is_some_and(|other| *other != place.mdev_type)
+            })
     }
 }
 
