@@ -1,6 +1,6 @@
 //! Tests that run inside a disposable host, as root, with nothing faked.
 
-mod hook;
+mod by_libvirt;
+mod direct;
 mod host;
-mod libvirt_hook;
 mod support;
