@@ -6,6 +6,7 @@ use super::clock::Deadline;
 use super::create::{self, CreateError};
 use super::ledger::{Ledger, LedgerError, Lock, LockError};
 use super::machine::{self, Machine};
+use super::processes;
 use super::release;
 use super::remove::{self, RemoveError};
 use super::survey::{Survey, SurveyError};
@@ -79,7 +80,10 @@ pub struct NotCreated {
 
 fn verb(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Claimed { .. } | Refusal::ActiveMismatch { .. } | Refusal::Removing { .. } => "use",
+        Refusal::Claimed { .. }
+        | Refusal::ActiveMismatch { .. }
+        | Refusal::Removing { .. }
+        | Refusal::InUse { .. } => "use",
         _ => "create",
     }
 }
@@ -212,6 +216,15 @@ impl Preparation<'_> {
             Wait::Claim(claimant, name) => {
                 log::info!(uuid:%; "waiting for {name} to give {uuid} back");
                 until.poll(|| (!self.is_pending(*uuid, *claimant)).then_some(()));
+            }
+            Wait::Users => {
+                log::info!(uuid:%; "waiting until nobody uses {uuid}, which is to be made anew");
+                let nodes = sysfs::nodes(&self.machine.root, *uuid);
+                until.poll(|| {
+                    processes::users(&self.machine.root, &nodes)
+                        .is_empty()
+                        .then_some(())
+                });
             }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");

@@ -1,5 +1,6 @@
 //! Processes, as `/proc` shows them (proc(5)).
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,12 @@ pub struct User {
     pub pid: u32,
     /// Its program's name.
     pub name: String,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.pid)
+    }
 }
 
 /// Who has one of these files open, found without touching the files: to open a VFIO node, however shortly,

@@ -55,10 +55,7 @@ pub enum RemoveError {
 }
 
 fn shown(users: &[User]) -> String {
-    let users: Vec<String> = users
-        .iter()
-        .map(|user| format!("{} ({})", user.name, user.pid))
-        .collect();
+    let users: Vec<String> = users.iter().map(ToString::to_string).collect();
     users.join(", ")
 }
 

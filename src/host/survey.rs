@@ -6,6 +6,7 @@ use std::io;
 use super::definitions;
 use super::ledger::{Ledger, LedgerError};
 use super::life;
+use super::processes;
 use super::root::Root;
 use super::sysfs;
 use crate::model::claim::{Claimant, Holder, Record};
@@ -33,7 +34,7 @@ pub struct Survey<'a> {
     root: &'a Root,
     ledger: &'a Ledger<'a>,
     claimant: Option<Claimant>,
-    failure: RefCell<Option<SurveyError>>,
+    failures: RefCell<Vec<SurveyError>>,
 }
 
 impl<'a> Survey<'a> {
@@ -44,7 +45,7 @@ impl<'a> Survey<'a> {
             root,
             ledger,
             claimant,
-            failure: RefCell::new(None),
+            failures: RefCell::new(Vec::new()),
         }
     }
 
@@ -53,13 +54,20 @@ impl<'a> Survey<'a> {
     /// # Errors
     /// The first thing that could not be read; the plan made meanwhile is not to be used.
     pub fn finish(self) -> Result<(), SurveyError> {
-        self.failure.into_inner().map_or(Ok(()), Err)
+        self.into_failures().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Ends the look, and tells all that could not be read: where the plan is only to be shown, it is as good as
+    /// what could be.
+    #[must_use]
+    pub fn into_failures(self) -> Vec<SurveyError> {
+        self.failures.into_inner()
     }
 
     /// The answer, or none and the failure noted.
     fn note<T: Default, E: Into<SurveyError>>(&self, answer: Result<T, E>) -> T {
         answer.unwrap_or_else(|error| {
-            self.failure.borrow_mut().get_or_insert_with(|| error.into());
+            self.failures.borrow_mut().push(error.into());
             T::default()
         })
     }
@@ -94,6 +102,11 @@ impl Inventory for Survey<'_> {
 
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {
         sysfs::inode_below(self.root, parent, uuid).is_some()
+    }
+
+    fn users(&self, uuid: MdevUuid) -> Vec<String> {
+        let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
+        users.iter().map(ToString::to_string).collect()
     }
 
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {

@@ -21,6 +21,9 @@ pub trait Inventory {
     /// Whether a device that looks removed is still there: its parent has a folder of that name.
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool;
 
+    /// The processes that use an active device, for people.
+    fn users(&self, uuid: MdevUuid) -> Vec<String>;
+
     /// Who else claims a device.
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder>;
 

@@ -63,6 +63,8 @@ pub enum Wait {
     Claim(Claimant, String),
     /// The device is on its way out.
     Removal(ParentName),
+    /// The device is to be made anew, and somebody still uses it.
+    Users,
 }
 
 /// Where and as what a device is made.
@@ -228,7 +230,12 @@ impl Planner<'_> {
                 None => Action::Keep(active),
             };
         }
-        self.create(wanted, defined, Some(record))
+        let users = self.inventory.users(wanted.uuid);
+        match self.patience {
+            _ if users.is_empty() => self.create(wanted, defined, Some(record)),
+            Patience::Waiting => Action::Wait(Wait::Users),
+            Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
+        }
     }
 
     fn decide_lingering(&self, parent: ParentName) -> Action {
@@ -326,6 +333,13 @@ impl Planner<'_> {
         };
         if let Some(refusal) = model_mismatch(wanted.model, mdev_type, &offer.device_api) {
             return Some(refusal);
+        }
+        let is_active = self.inventory.active(wanted.uuid).is_some();
+        if !is_active && self.inventory.lingers(wanted.uuid, parent) {
+            return Some(Refusal::Removing {
+                parent: parent.clone(),
+                holders: Vec::new(),
+            });
         }
         if let Some(refusal) = self.refuse_own_other_type(place) {
             return Some(refusal);

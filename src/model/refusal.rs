@@ -147,6 +147,15 @@ pub enum Refusal {
         /// The domain's name, or the program's.
         name: String,
     },
+    /// It is ours, has to be made anew, and somebody uses it.
+    #[error(
+        "it is there half made, or not as it is defined now, and cannot be made anew while it is used by {}; end that first",
+        List(users)
+    )]
+    InUse {
+        /// Who uses it.
+        users: Vec<String>,
+    },
     /// It is on its way out, and does not come to an end.
     #[error(
         "it is still being removed from {parent}, because something holds it open{}; end that first",
@@ -189,6 +198,7 @@ impl Refusal {
             Refusal::ActiveMismatch { .. } => "active-mismatch",
             Refusal::Claimed { .. } => "claimed",
             Refusal::Removing { .. } => "removing",
+            Refusal::InUse { .. } => "in-use",
             Refusal::NoPool { .. } => "no-pool",
             Refusal::NoneOf { each } => match each.as_slice() {
                 [(_, first), ..] => first.code(),

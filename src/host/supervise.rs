@@ -1,0 +1,159 @@
+//! Stays beside a QEMU that has devices, without being in its way.
+//!
+//! ```text
+//! hold the signals → fork ─┬─► wait for a byte ────────────► QEMU          same group, session, terminal
+//!                          └─► claim by its pid, make the devices, write the byte, watch it, give back
+//! ```
+//!
+//! The process that becomes QEMU is there, and waits, before its devices are: a claim by its number and start
+//! time is true from the first moment, and whatever kills us, before or after, leaves no device unclaimed. If
+//! we die before the byte, it ends without running QEMU.
+//!
+//! With `-daemonize` the QEMU that stays is a grandchild, and the process that we started ends. As a
+//! sub-reaper (prctl(2)) we become its parent; it gets a claim of its own while one by us still holds, and a
+//! process that has nothing to do with our terminal waits for its end by a pidfd.
+
+mod adopted;
+mod descriptors;
+mod detached;
+mod held;
+mod inherited;
+mod program;
+mod signals;
+mod watch;
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::unistd::getpid;
+
+use self::adopted::Adopted;
+pub use self::held::Held;
+pub use self::program::Program;
+pub use self::signals::Signals;
+pub use self::watch::End;
+
+use super::clock::Deadline;
+use super::kernel::Kernel;
+use super::machine::Machine;
+use super::processes;
+use super::release::{self, ReleaseError};
+use super::root::Root;
+use super::share;
+use crate::model::claim::Claimant;
+use crate::model::names::MdevUuid;
+use crate::model::settings::Timeouts;
+
+/// What a supervisor works on; each time that it does, it has the whole budget of a hook call.
+pub struct Supervisor<'a> {
+    /// The folder below which everything lies.
+    pub root: Root,
+    /// What takes the writes into sysfs.
+    pub kernel: &'a dyn Kernel,
+    /// How long each thing is waited for.
+    pub timeouts: Timeouts,
+}
+
+/// A QEMU whose devices are there and claimed.
+#[derive(Debug)]
+pub struct Supervised {
+    /// The process that is to become QEMU.
+    pub held: Held,
+    /// It, as it claims.
+    pub claimant: Claimant,
+    /// The name that it claims by, without its number.
+    pub name: String,
+    /// Its devices.
+    pub devices: Vec<MdevUuid>,
+    /// Whether it goes into the background by itself.
+    pub daemonizes: bool,
+}
+
+impl Supervisor<'_> {
+    /// The machine, for one piece of work.
+    #[must_use]
+    pub fn machine(&self) -> Machine<'_> {
+        Machine {
+            root: self.root.clone(),
+            kernel: self.kernel,
+            timeouts: self.timeouts.clone(),
+            deadline: Deadline::after(self.timeouts.hook),
+        }
+    }
+
+    /// Lets QEMU run, stays until it has ended, or is in the background, and gives its devices back once it
+    /// has. Besides its end, what could not be given back.
+    pub fn run(&self, qemu: Supervised, signals: &Signals) -> (End, Vec<ReleaseError>) {
+        self.kernel.rest();
+        descriptors::close_inherited();
+        if qemu.daemonizes {
+            return self.run_into_background(qemu, signals);
+        }
+        let end = watch::watch(qemu.held.let_go(), signals, None);
+        (end, self.give_back(qemu.claimant))
+    }
+
+    fn run_into_background(&self, qemu: Supervised, signals: &Signals) -> (End, Vec<ReleaseError>) {
+        if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
+            log::error!("cannot become the parent of the QEMU that stays: {}", errno.desc());
+        }
+        let own = self.claim_ourselves(&qemu);
+        let mut adopted = Adopted::new(&self.root, qemu.held.pid());
+        let mut look = || {
+            for process in adopted.look() {
+                self.share(&qemu, Claimant::Process(process));
+            }
+        };
+        let end = watch::watch(qemu.held.let_go(), signals, Some(&mut look));
+        look();
+        let left = adopted.living();
+        let pidfds: Vec<(Claimant, OwnedFd)> = left
+            .into_iter()
+            .filter_map(|process| Some((Claimant::Process(process), detached::open(process.pid)?)))
+            .collect();
+        if !pidfds.is_empty() {
+            if let Err(errno) = detached::start(self, &pidfds) {
+                log::error!("cannot wait for the end of QEMU: {}", errno.desc());
+            }
+        }
+        let mut errors = self.give_back(qemu.claimant);
+        errors.extend(own.into_iter().flat_map(|own| self.give_back(own)));
+        (end, errors)
+    }
+
+    /// Claims the devices ourselves: for the moment in which the process that we started has ended, and the
+    /// QEMU that stays has no claim yet.
+    fn claim_ourselves(&self, qemu: &Supervised) -> Option<Claimant> {
+        let own = processes::find(&self.root, getpid().as_raw().unsigned_abs())?;
+        let own = Claimant::Process(own.id);
+        self.share(qemu, own);
+        Some(own)
+    }
+
+    fn share(&self, qemu: &Supervised, claimant: Claimant) {
+        let name = named(&qemu.name, claimant);
+        if let Err(error) = share::share(&self.machine(), &qemu.devices, claimant, &name) {
+            log::error!("{name} does not claim its devices: {}", release::chain(&error));
+        }
+    }
+
+    fn give_back(&self, claimant: Claimant) -> Vec<ReleaseError> {
+        release::release(&self.machine(), claimant).err().unwrap_or_default()
+    }
+}
+
+/// The name by which a process claims: a person may have to find it.
+#[must_use]
+pub fn named(name: &str, claimant: Claimant) -> String {
+    match claimant {
+        Claimant::Process(process) => format!("{name} (process {})", process.pid),
+        Claimant::Domain(_) => name.to_owned(),
+    }
+}
+
+/// Becomes QEMU.
+#[must_use]
+pub fn exec(program: &Program) -> Errno {
+    inherited::restore();
+    program.exec()
+}

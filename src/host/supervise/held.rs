@@ -1,0 +1,111 @@
+//! A process that is to become QEMU and waits until it may.
+
+#![allow(unsafe_code, reason = "fork and _exit have no safe form")]
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
+
+use super::program::Program;
+use super::signals::Signals;
+use super::inherited;
+
+/// A process that waits for a byte, then becomes QEMU. Dropped, it ends instead.
+#[derive(Debug)]
+pub struct Held {
+    pid: Pid,
+    pipes: Option<(OwnedFd, OwnedFd)>,
+}
+
+/// A process that has been let go.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) pid: Pid,
+    /// Its end of the pipe is closed when it becomes QEMU; before, it writes there why it cannot.
+    pub(super) report: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Starts the process. From here on it gets the terminal's signals as QEMU would, and may die of them.
+    ///
+    /// # Errors
+    /// There is no room for another process, or for two pipes.
+    pub fn start(program: &Program, signals: &Signals) -> Result<Self, Errno> {
+        let (gate, go) = pipe2(OFlag::O_CLOEXEC)?;
+        let (report, failure) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: automdev has one thread, so the child may do whatever the parent may.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Held {
+                pid: child,
+                pipes: Some((go, report)),
+            }),
+            ForkResult::Child => {
+                // Or we would wait for ourselves.
+                drop((go, report));
+                signals.restore();
+                if may_go(&gate) {
+                    inherited::restore();
+                    let errno = program.exec() as i32;
+                    // Four bytes fit into an empty pipe.
+                    drop(write(&failure, &errno.to_ne_bytes()));
+                }
+                // SAFETY: ends the child at once; nothing of the parent's (its guards) may be finished twice.
+                unsafe { libc::_exit(127) }
+            }
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
+    /// Lets it become QEMU.
+    pub(super) fn let_go(mut self) -> Running {
+        let report = self.pipes.take().map(|(go, report)| {
+            // That it has died meanwhile is seen when it is waited for.
+            drop(write(&go, b"!"));
+            report
+        });
+        Running {
+            pid: self.pid,
+            report,
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.pipes.take().is_some() {
+            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+        }
+    }
+}
+
+impl Running {
+    /// Why it did not become QEMU, once it has ended.
+    pub(super) fn failure(&mut self) -> Option<Errno> {
+        let report = self.report.take()?;
+        let mut errno = [0; 4];
+        match read(&report, &mut errno) {
+            Ok(4) => Some(Errno::from_raw(i32::from_ne_bytes(errno))),
+            _ => None,
+        }
+    }
+}
+
+/// Waits for the byte; false where its writer is gone.
+fn may_go(gate: &OwnedFd) -> bool {
+    loop {
+        match read(gate, &mut [0]) {
+            Ok(length) => return length == 1,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
