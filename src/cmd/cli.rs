@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Status, hook};
+use super::{Status, hook, rewrite};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -35,6 +35,11 @@ pub enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Turns the XML that people write into what libvirt keeps: takes autocreate off the hostdevs and lists
+    /// their devices under <metadata>.
+    ///
+    /// Everything else stays as it is, byte for byte. Rewriting twice is rewriting once.
+    Rewrite(rewrite::Args),
 }
 
 impl Cli {
@@ -43,6 +48,7 @@ impl Cli {
         let root = Root::new(self.root);
         match self.command {
             Command::Hook { arguments } => Ok(hook::run(root, kernel, &arguments)),
+            Command::Rewrite(args) => rewrite::run(&args),
         }
     }
 }

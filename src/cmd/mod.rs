@@ -3,8 +3,13 @@
 use std::io::Write as _;
 
 pub mod cli;
+pub mod colour;
+pub mod diagnostic;
 pub mod hook;
+pub mod input;
+pub mod output;
 pub mod program;
+pub mod rewrite;
 
 /// How a command ended, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
