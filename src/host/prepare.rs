@@ -251,6 +251,7 @@ impl Preparation<'_> {
             records: Vec::new(),
             claims: Vec::new(),
             before: Vec::new(),
+            errors: Vec::new(),
         };
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
@@ -416,9 +417,7 @@ impl Preparation<'_> {
                     Some(before) if *errno == Errno::EEXIST => self.ledger.write_record(before),
                     _ => self.ledger.drop_record(record.uuid),
                 };
-                if let Err(error) = kept {
-                    log::error!("{}", release::chain(&error));
-                }
+                made.errors.extend(kept.err().map(RemoveError::Ledger));
             }
             // The device may still come: its record stays, for whoever needs the UUID next.
             CreateError::Unanswered { .. } => drop(made.records.remove(index)),
@@ -442,6 +441,8 @@ struct Made<'a> {
     claims: Vec<MdevUuid>,
     /// What these records have replaced: of devices that seemed to be gone.
     before: Vec<Record>,
+    /// What could not be taken back before all else is.
+    errors: Vec<RemoveError>,
 }
 
 impl Made<'_> {
@@ -452,7 +453,7 @@ impl Made<'_> {
             ledger,
             request,
         } = self.preparation;
-        let mut errors = Vec::new();
+        let mut errors = self.errors;
         for record in self.records.into_iter().rev() {
             errors.extend(remove::remove(machine, ledger, record).err());
         }

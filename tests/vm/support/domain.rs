@@ -94,7 +94,7 @@ impl DomainXml {
             ),
         };
         format!(
-            "<domain type='qemu'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disk}{hostdevs}  </devices>\n</domain>\n",
+            "<domain type='qemu'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <features><acpi/></features>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disk}{hostdevs}  </devices>\n</domain>\n",
             self.name, self.uuid
         )
     }
