@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Status, hook, rewrite};
+use super::{Status, hook, plan, rewrite};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -35,6 +35,8 @@ pub enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Says what a start of a domain would do on this host, device by device, and why; writes nothing.
+    Plan(plan::Args),
     /// Turns the XML that people write into what libvirt keeps: takes autocreate off the hostdevs and lists
     /// their devices under <metadata>.
     ///
@@ -48,6 +50,7 @@ impl Cli {
         let root = Root::new(self.root);
         match self.command {
             Command::Hook { arguments } => Ok(hook::run(root, kernel, &arguments)),
+            Command::Plan(args) => plan::run(&root, kernel, args),
             Command::Rewrite(args) => rewrite::run(&args),
         }
     }

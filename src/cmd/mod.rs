@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod hook;
 pub mod input;
 pub mod output;
+pub mod plan;
 pub mod program;
 pub mod rewrite;
 

@@ -1,0 +1,135 @@
+//! `automdev plan`: what a start of a domain would do on this host, and why. Writes nothing anywhere.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::colour::Palette;
+use super::input::Input;
+use super::{Status, complain};
+use crate::host::kernel::Kernel;
+use crate::host::ledger::Ledger;
+use crate::host::root::Root;
+use crate::host::survey::{Survey, SurveyError};
+use crate::host::{definitions, machine, release};
+use crate::model::claim::Claimant;
+use crate::model::domain::{Domain, Select};
+use crate::model::plan::{self, Patience};
+
+mod json;
+mod report;
+mod text;
+
+use report::Report;
+
+/// What is to be planned.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  automdev plan vm.xml                          would it start here?
+  virsh dumpxml vm | automdev plan              the same for a domain that libvirt has
+  automdev plan --format json *.xml | jq -r 'select(.startable == \"no\") | .file'
+  automdev --root samples/hosts/nvidia plan samples/domains/nvidia.xml
+
+Status: 0 all would start, 1 something could not be read, 3 a start would be refused.")]
+pub struct Args {
+    /// The XML of domains, as people write it or as libvirt prints it; - or nothing is standard input.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object a domain, one a line.
+    Json,
+}
+
+/// Plans the start of each domain, and prints what it would do.
+pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Status> {
+    let settings = machine::load_settings(root)?;
+    let files = if args.files.is_empty() {
+        vec![None]
+    } else {
+        args.files.into_iter().map(Some).collect()
+    };
+    let mut status = Status::Done;
+    let mut notes = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let input = match Input::read(file.as_deref()) {
+            Ok(input) => input,
+            Err(error) => {
+                status = worse(status, error.report());
+                continue;
+            }
+        };
+        let domain = match Domain::parse(&input.text) {
+            Ok(domain) => domain,
+            Err(faults) => {
+                input.complain(&faults);
+                status = worse(status, Status::Failed);
+                continue;
+            }
+        };
+        let (report, failures) = plan_domain(root, kernel, settings.select, &input.name, &domain);
+        notes.extend(failures.iter().map(|failure| release::chain(failure)));
+        let printed = match args.format {
+            Format::Text => text::print(&report, Palette::for_stdout(), index > 0),
+            Format::Json => json::line(&report),
+        };
+        if let Err(error) = io::stdout().lock().write_all(printed.as_bytes()) {
+            return if error.kind() == io::ErrorKind::BrokenPipe {
+                Ok(status)
+            } else {
+                Err(error.into())
+            };
+        }
+        status = worse(
+            status,
+            if report.startable == report::Startable::No {
+                Status::No
+            } else {
+                Status::Done
+            },
+        );
+    }
+    notes.sort();
+    notes.dedup();
+    for note in notes {
+        complain(&format!(
+            "automdev: note: {note}; the plan was made without it (root may read it)"
+        ));
+    }
+    Ok(status)
+}
+
+fn plan_domain(
+    root: &Root,
+    kernel: &dyn Kernel,
+    select: Select,
+    file: &str,
+    domain: &Domain,
+) -> (Report, Vec<SurveyError>) {
+    let ledger = Ledger::look(root, kernel);
+    let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain));
+    let wanted = plan::wanted(domain, select, |uuid| definitions::is_defined(root, uuid));
+    let plan = plan::plan(&wanted, &survey, Patience::Exhausted);
+    (Report::new(file, domain, &plan), survey.into_failures())
+}
+
+/// What could not be read outweighs an answer, and a no outweighs a yes.
+fn worse(one: Status, other: Status) -> Status {
+    let weight = |status: &Status| match status {
+        Status::Done => 0,
+        Status::No => 1,
+        Status::Failed => 2,
+        Status::Usage => 3,
+    };
+    std::cmp::max_by_key(one, other, weight)
+}

@@ -1,0 +1,177 @@
+//! A plan as it is told: device by device, in the domain's order, those that are not marked too.
+
+use crate::model::definition::Attribute;
+use crate::model::domain::{Domain, Hostdev, Mark, Model, Source};
+use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
+use crate::model::plan::{Action, Adoption, Place, Plan, Wait};
+use crate::model::refusal::Refusal;
+
+/// What a start of a domain would do.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// What the XML came from.
+    pub(super) file: String,
+    pub(super) name: String,
+    pub(super) uuid: Option<DomainUuid>,
+    pub(super) startable: Startable,
+    pub(super) devices: Vec<Device>,
+    /// Devices that the metadata lists and the domain does not have.
+    pub(super) stray: Vec<MdevUuid>,
+}
+
+/// Whether a domain would start, as far as its mediated devices are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Startable {
+    No,
+    /// Several types share room that only the driver knows.
+    Uncertain,
+    Yes,
+}
+
+impl Startable {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Startable::No => "no",
+            Startable::Uncertain => "uncertain",
+            Startable::Yes => "yes",
+        }
+    }
+}
+
+/// What a start would do about one device.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    /// None for a device of a pool that has not been given one.
+    pub(super) uuid: Option<MdevUuid>,
+    /// `create`, `adopt`, `refuse` or `skip`.
+    pub(super) action: &'static str,
+    pub(super) parent: Option<ParentName>,
+    pub(super) mdev_type: Option<TypeName>,
+    pub(super) model: Option<Model>,
+    pub(super) attributes: Option<Vec<Attribute>>,
+    /// What says what the device is: its kind and its name.
+    pub(super) source: Option<(&'static str, String)>,
+    /// The stable word for the reason.
+    pub(super) code: Option<&'static str>,
+    pub(super) reason: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(file: &str, domain: &Domain, plan: &Plan) -> Self {
+        let mut actions = plan.devices.iter();
+        let mut next = actions.next();
+        let mut devices = Vec::new();
+        for hostdev in &domain.hostdevs {
+            // The plan has the marked ones, in the same order.
+            let device = match next {
+                Some((wanted, action)) if hostdev.source.uuid() == Some(wanted.uuid) => {
+                    next = actions.next();
+                    of_action(wanted.uuid, action)
+                }
+                _ => unplanned(hostdev),
+            };
+            devices.push(Device {
+                uuid: hostdev.source.uuid(),
+                model: Some(hostdev.model),
+                ..device
+            });
+        }
+        let startable = if devices.iter().any(|device| device.action == "refuse") {
+            Startable::No
+        } else if plan.is_uncertain {
+            Startable::Uncertain
+        } else {
+            Startable::Yes
+        };
+        Report {
+            file: file.to_owned(),
+            name: domain.name.clone(),
+            uuid: domain.uuid,
+            startable,
+            devices,
+            stray: domain.stray.clone(),
+        }
+    }
+}
+
+fn unplanned(hostdev: &Hostdev) -> Device {
+    match &hostdev.source {
+        Source::Pool(pool) if hostdev.mark == Mark::Yes => {
+            refused(&Refusal::NoPool { pool: pool.clone() }, None)
+        }
+        _ => Device {
+            action: "skip",
+            code: Some("not-marked"),
+            reason: Some("the domain does not mark it, so it has to be there already".to_owned()),
+            ..Device::default()
+        },
+    }
+}
+
+fn of_action(uuid: MdevUuid, action: &Action) -> Device {
+    match action {
+        Action::Create(place) => created(uuid, place, None),
+        Action::Remake(_, place) => {
+            created(uuid, place, Some("what an interrupted start left of it is removed first"))
+        }
+        Action::Keep(active) => Device {
+            reason: Some("automdev made it before".to_owned()),
+            ..adopted(uuid, &active.parent, &active.mdev_type)
+        },
+        Action::Adopt(active, adoption) => Device {
+            reason: Some(match adoption {
+                Adoption::AsDefined => "it is active already, as defined, and is left standing".to_owned(),
+                Adoption::Undefined => {
+                    "it is active already and is left standing; this host has no definition of it, so that it could not be made again".to_owned()
+                }
+            }),
+            ..adopted(uuid, &active.parent, &active.mdev_type)
+        },
+        Action::Refuse(refusal, place) => refused(refusal, place.as_ref()),
+        // A dry run is past all waiting.
+        Action::Wait(Wait::Claim(_, name)) => refused(&Refusal::Claimed { name: name.clone() }, None),
+        Action::Wait(Wait::Removal(parent)) => {
+            refused(&Refusal::Removing { parent: parent.clone(), holders: Vec::new() }, None)
+        }
+        Action::Wait(Wait::Users) => refused(&Refusal::InUse { users: Vec::new() }, None),
+    }
+}
+
+fn created(uuid: MdevUuid, place: &Place, reason: Option<&str>) -> Device {
+    let Place {
+        parent,
+        mdev_type,
+        attributes,
+    } = place.clone();
+    let file = format!("{}/{parent}/{uuid}", crate::host::definitions::STORE);
+    Device {
+        action: "create",
+        parent: Some(parent),
+        mdev_type: Some(mdev_type),
+        attributes: Some(attributes),
+        source: Some(("definition", file)),
+        reason: reason.map(str::to_owned),
+        ..Device::default()
+    }
+}
+
+fn adopted(uuid: MdevUuid, parent: &ParentName, mdev_type: &TypeName) -> Device {
+    Device {
+        action: "adopt",
+        parent: Some(parent.clone()),
+        mdev_type: Some(mdev_type.clone()),
+        source: Some(("active", format!("{}/{uuid}", crate::host::sysfs::DEVICES))),
+        ..Device::default()
+    }
+}
+
+fn refused(refusal: &Refusal, place: Option<&Place>) -> Device {
+    Device {
+        action: "refuse",
+        parent: place.map(|place| place.parent.clone()),
+        mdev_type: place.map(|place| place.mdev_type.clone()),
+        code: Some(refusal.code()),
+        reason: Some(refusal.to_string()),
+        ..Device::default()
+    }
+}
