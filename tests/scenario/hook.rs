@@ -5,7 +5,9 @@ mod domain;
 mod host;
 
 mod attributes;
+mod crash;
 mod create;
+mod faults;
 mod refusals;
 mod several;
 mod unmarked;

@@ -1,0 +1,283 @@
+//! A call that dies, at each of its steps, and whatever comes after it: nothing is lost, nothing is left over,
+//! nothing half made is used.
+
+use super::*;
+use crate::support::Snapshot;
+
+/// What a host has, and what its domain wants.
+struct Case {
+    name: &'static str,
+    devices: &'static [Defined],
+}
+
+struct Defined {
+    parent: &'static str,
+    type_name: &'static str,
+    uuid: &'static str,
+    attributes: &'static [(&'static str, &'static str)],
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        name: "one device with attributes",
+        devices: &[Defined {
+            parent: "0000:41:00.0",
+            type_name: "nvidia-222",
+            uuid: A,
+            attributes: &[("power/control", "on"), ("nvidia/vgpu_params", "a=1\n")],
+        }],
+    },
+    Case {
+        name: "two devices that fill their parent",
+        devices: &[
+            Defined {
+                parent: "mdpy",
+                type_name: "mdpy-hd",
+                uuid: A,
+                attributes: &[("power/control", "on")],
+            },
+            Defined {
+                parent: "mdpy",
+                type_name: "mdpy-vga",
+                uuid: B,
+                attributes: &[],
+            },
+        ],
+    },
+];
+
+impl Case {
+    fn host(&self) -> Host {
+        let host = Host::new();
+        // The claims of the dead are not waited for here.
+        host.timeouts("claim = 0");
+        host.mtty().mdpy_of(2).nvidia("0000:41:00.0");
+        for device in self.devices {
+            host.definition(device.parent, device.uuid, device.type_name, device.attributes);
+        }
+        host
+    }
+
+    fn domain(&self, name: &str, number: u32) -> Domain {
+        let devices = self.devices.iter();
+        devices.fold(Domain::new(name, number), |domain, device| {
+            domain.with(device.uuid)
+        })
+    }
+
+    /// All devices are there, whole.
+    #[track_caller]
+    fn assert_made(&self, host: &Host, told: &str) {
+        let mut lines: Vec<String> = self
+            .devices
+            .iter()
+            .map(|device| format!("{} {} {}", device.uuid, device.type_name, device.parent))
+            .collect();
+        lines.sort();
+        assert_eq!(host.devices(), lines, "{told}");
+        for device in self.devices {
+            for (path, value) in device.attributes {
+                let path = format!("sys/bus/mdev/devices/{}/{path}", device.uuid);
+                assert_eq!(host.read(path).as_deref(), Some(value.trim_end()), "{told}");
+            }
+            assert!(
+                host.ledger().contains(&format!("devices/{} ready", device.uuid)),
+                "{told}: {:?}",
+                host.ledger()
+            );
+        }
+    }
+}
+
+/// Every device that is there has a record: what dies leaves a trace.
+#[track_caller]
+fn assert_recorded(host: &Host, told: &str) {
+    for uuid in [A, B] {
+        let is_there = ["mtty", "mdpy", "0000:41:00.0"]
+            .iter()
+            .any(|parent| host.is_below(parent, uuid));
+        let record = host.at(format!("run/automdev/devices/{uuid}"));
+        assert!(
+            !is_there || record.exists(),
+            "{told}: {uuid} is there without a record"
+        );
+    }
+}
+
+/// All steps of a call, and the ways to die at each.
+fn deaths(host: &Host) -> Vec<(u64, FaultKind, String)> {
+    let mut deaths = Vec::new();
+    for (number, line) in (1..).zip(host.kernel().log()) {
+        deaths.push((number, FaultKind::KillBefore, format!("killed before {line}")));
+        // A change outside sysfs is one rename or unlink: after it is before the next.
+        if line.contains(" write ") {
+            deaths.push((number, FaultKind::KillAfter, format!("killed after {line}")));
+        }
+    }
+    deaths
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// The same call's domain starts again.
+    Prepare,
+    /// It stops.
+    Release,
+    /// Another domain wants the same devices.
+    Another,
+    /// The same domain starts without them.
+    Without,
+}
+
+const NEXT: [Next; 4] = [Next::Prepare, Next::Release, Next::Another, Next::Without];
+
+/// Goes on after a death, then releases all: the host must be as it was.
+#[track_caller]
+fn go_on(case: &Case, host: &Host, next: Next, before: &Snapshot, told: &str) {
+    // Unless it is another domain that has the devices still.
+    let is_alone = host.ledger().iter().all(|line| !line.contains(" other "));
+    let (vm, other) = (case.domain("vm1", 1), case.domain("other", 2));
+    assert_recorded(host, told);
+    match next {
+        Next::Prepare => {
+            assert!(host.prepare(&vm).succeeded(), "{told}");
+            case.assert_made(host, told);
+        }
+        Next::Release => {
+            assert!(host.release(&vm).succeeded(), "{told}");
+            if is_alone {
+                before.assert_unchanged(&host.state());
+            }
+        }
+        Next::Another => {
+            assert!(host.prepare(&other).succeeded(), "{told}");
+            case.assert_made(host, told);
+            // The other one's, by now.
+            assert!(host.release(&vm).succeeded(), "{told}");
+            case.assert_made(host, told);
+        }
+        Next::Without => {
+            assert!(host.prepare(&Domain::new("vm1", 1)).succeeded(), "{told}");
+            if is_alone {
+                before.assert_unchanged(&host.state());
+            }
+        }
+    }
+    assert_recorded(host, told);
+    for domain in [&vm, &other] {
+        if host.ledger().iter().any(|line| line.contains(&domain.claimant())) {
+            assert!(host.release(domain).succeeded(), "{told}");
+        }
+    }
+    before.assert_unchanged(&host.state());
+    assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
+}
+
+/// Tries every death of `call` after `first`, and everything that may come after it.
+fn try_all(what: &str, first: impl Fn(&Case, &Host), call: impl Fn(&Host, &Domain) -> host::Answer) {
+    let (mut points, mut tried) = (0, 0);
+    for case in &CASES {
+        let host = case.host();
+        let before = host.state();
+        first(case, &host);
+        host.kernel().reset();
+        assert!(call(&host, &case.domain("vm1", 1)).succeeded());
+        let deaths = deaths(&host);
+        points += deaths.len();
+        for domain in [case.domain("vm1", 1), case.domain("other", 2)] {
+            host.release(&domain).done();
+        }
+        for (at, kind, told) in &deaths {
+            for next in NEXT {
+                let told = format!("{what}, {}: {told}, then {next:?}", case.name);
+                first(case, &host);
+                host.kernel().fault(*at, *kind);
+                call(&host, &case.domain("vm1", 1)).killed();
+                host.kernel().reset();
+                go_on(case, &host, next, &before, &told);
+                tried += 1;
+            }
+        }
+    }
+    println!(
+        "{what}: {points} deaths, each before {} others: {tried} tried",
+        NEXT.len()
+    );
+}
+
+#[test]
+fn a_prepare_may_die_at_any_step() {
+    try_all("prepare", |_, _| {}, |host, vm| host.prepare(vm));
+}
+
+#[test]
+fn a_second_prepare_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| drop(host.prepare(&case.domain("vm1", 1)).done());
+    try_all("a second prepare", first, |host, vm| host.prepare(vm));
+}
+
+#[test]
+fn a_prepare_that_takes_over_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| drop(host.prepare(&case.domain("other", 2)).done());
+    try_all("taking over", first, |host, vm| host.prepare(vm));
+}
+
+#[test]
+fn a_release_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| drop(host.prepare(&case.domain("vm1", 1)).done());
+    try_all("release", first, |host, vm| host.release(vm));
+}
+
+/// A prepare that finds what one that died left is as good a place to die.
+#[test]
+fn a_prepare_that_mends_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| {
+        let vm = case.domain("vm1", 1);
+        // Right after the last device was made: all are half made.
+        host.kernel().reset();
+        host.prepare(&vm).done();
+        let log = host.kernel().log();
+        let made = log
+            .iter()
+            .rposition(|line| line.contains("/create "))
+            .expect("a device is made");
+        host.release(&vm).done();
+        host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
+            .killed();
+    };
+    try_all("mending", first, |host, vm| host.prepare(vm));
+}
+
+/// What a crash may leave of a file that is replaced: the new one, unfinished, under its own name.
+#[test]
+fn unfinished_files_are_in_nobodys_way() {
+    for case in &CASES {
+        let host = case.host();
+        let before = host.state();
+        let vm = case.domain("vm1", 1);
+        host.prepare(&vm).done();
+        host.release(&vm).done();
+        let claimant = vm.claimant();
+        for device in case.devices {
+            host.file(
+                &format!("run/automdev/devices/.{}.new", device.uuid),
+                "{\"schema\":1,",
+            );
+            fs::create_dir(host.at(format!("run/automdev/claims/{}", device.uuid))).expect("a folder");
+            fs::set_permissions(
+                host.at(format!("run/automdev/claims/{}", device.uuid)),
+                std::os::unix::fs::PermissionsExt::from_mode(0o700),
+            )
+            .expect("its mode");
+            host.file(
+                &format!("run/automdev/claims/{}/.{claimant}.new", device.uuid),
+                "{",
+            );
+        }
+        host.file(&format!("run/automdev/claimants/.{claimant}.new"), "");
+        host.prepare(&vm).done();
+        case.assert_made(&host, case.name);
+        host.release(&vm).done();
+        before.assert_unchanged(&host.state());
+    }
+}
