@@ -4,6 +4,8 @@ use automdev::host::clock::Deadline;
 use automdev::host::kernel::Target;
 
 use super::Tree;
+use super::fake::device::put_power;
+use super::fake::driver::Driver;
 use super::files::{BOTH, READ, WRITE};
 
 /// A type as a parent offers it.
@@ -39,7 +41,7 @@ impl Tree {
                 offered("mtty-2", "Dual port serial", 12),
             ],
         )
-        .link("sys/devices/virtual/mtty/mtty/subsystem", "sys/class/mtty")
+        .sample_class("mtty")
     }
 
     /// The kernel's sample driver mdpy: 4 devices.
@@ -64,6 +66,7 @@ impl Tree {
                 offered("mdpy-xga", "mdpy-xga", "virtual display, 1024x768 framebuffer"),
             ],
         )
+        .sample_class("mdpy")
     }
 
     /// The kernel's sample driver mbochs: 256 megabytes.
@@ -88,6 +91,13 @@ impl Tree {
                 offered("mbochs-small", "virtual display, 4 MB video memory", 4),
             ],
         )
+        .sample_class("mbochs")
+    }
+
+    fn sample_class(&self, name: &str) -> &Self {
+        let class = format!("sys/class/{name}");
+        self.folder(&class)
+            .link(&format!("sys/devices/virtual/{name}/{name}/subsystem"), &class)
     }
 
     /// An NVIDIA T4 with types of 1 GB (nvidia-222, nvidia-230: 16 each) and 2 GB (nvidia-231: 8).
@@ -187,7 +197,10 @@ impl Tree {
         let name = folder.rsplit('/').next().expect("a folder has a name");
         self.file_with_mode(&format!("{folder}/uevent"), "", BOTH)
             .link(&format!("sys/class/mdev_bus/{name}"), folder);
+        put_power(&self.at(folder)).expect("the tree takes a folder");
         for offered in types {
+            let driver = Driver::of_type(offered.name).expect("the type's driver is known");
+            self.folder(&format!("sys/bus/mdev/drivers/{}", driver.name()));
             let of_type = format!("{folder}/mdev_supported_types/{}", offered.name);
             let available = format!("{}\n", offered.available);
             self.file_with_mode(&format!("{of_type}/available_instances"), &available, READ)

@@ -3,4 +3,5 @@
 mod by_libvirt;
 mod direct;
 mod host;
+mod observations;
 mod support;

@@ -12,7 +12,7 @@ use super::*;
 fn nothing_is_left_of_a_device() {
     let tree = Tree::new();
     tree.mtty().mdpy();
-    // The bus knows the driver from its first device on.
+    // The first device makes the class of all that follow.
     tree.active("mtty", "mtty-2", A);
     assert_eq!(remove(&tree, A), Ok(()));
     let before = tree.snapshot();

@@ -22,6 +22,8 @@ pub(crate) struct Config {
     /// So long does a write to `remove` of a device in use block at most, whatever the caller's deadline: a
     /// caller who would have waited in vain gets its answer at once.
     pub(crate) patience_ms: u64,
+    /// Which kernel it is like, where they differ.
+    pub(crate) release: Release,
     /// Whether the device's node under `/dev/vfio` appears with the device.
     pub(crate) nodes: bool,
     /// Writes that block for good: the last parts of their paths, such as `mtty-2/create`. The caller sees
@@ -38,12 +40,22 @@ impl Default for Config {
         Config {
             create_delay_ms: 0,
             patience_ms: 0,
+            release: Release::V6_12,
             nodes: true,
             blocked: Vec::new(),
             errors: BTreeMap::new(),
             fault: None,
         }
     }
+}
+
+/// A release of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Release {
+    /// While a removal waits for the device's user, `vfio-dev` stays.
+    V6_1,
+    /// It goes before the wait (`vfio_unregister_group_dev`, since 6.6).
+    V6_12,
 }
 
 /// Something that goes wrong at one effect: a write into sysfs, or a change announced by `Kernel::before`.

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::super::files::{self, BOTH, READ, WRITE};
+use super::config::Release;
 use super::driver::Driver;
 use super::pool::type_folder;
 
@@ -73,7 +75,7 @@ impl Device<'_> {
 
     /// The first half of a removal, up to where the kernel waits for the device's user: nobody finds it any
     /// more but under its parent.
-    pub(crate) fn hide(&self, type_name: &str) -> io::Result<()> {
+    pub(crate) fn hide(&self, type_name: &str, release: Release) -> io::Result<()> {
         let folder = self.folder();
         let bus = self.root.join("sys/bus/mdev");
         files::unlink(&folder.join("remove"))?;
@@ -92,18 +94,20 @@ impl Device<'_> {
         if let Some(driver) = Driver::of_type(type_name) {
             files::unlink(&bus.join("drivers").join(driver.name()).join(self.uuid))?;
             for (name, ..) in driver.attributes(type_name, self.uuid) {
-                files::unlink(&folder.join(name))?;
+                let first = name.split('/').next().unwrap_or(name);
+                self.bury(&folder.join(first))?;
             }
         }
-        Ok(())
+        match release {
+            Release::V6_1 => Ok(()),
+            Release::V6_12 => self.bury_vfio_device(),
+        }
     }
 
-    /// The second half: the group, the node and the folder itself.
+    /// The second half: what VFIO has of it, the node and the folder itself.
     pub(crate) fn finish(&self) -> io::Result<()> {
         let folder = self.folder();
-        for name in files::names(&folder.join("vfio-dev")) {
-            files::unlink(&self.root.join("sys/class/vfio-dev").join(name))?;
-        }
+        self.bury_vfio_device()?;
         if let Some(group) = self.group() {
             files::unlink(&self.root.join("dev/vfio").join(&group))?;
             self.bury(&self.root.join("sys/kernel/iommu_groups").join(&group))?;
@@ -129,6 +133,7 @@ impl Device<'_> {
         let groups = self.root.join("sys/kernel/iommu_groups");
         let number = lowest_free("", &files::names(&groups));
         let group = groups.join(&number);
+        files::put(&group.join("name"), "vfio-noiommu\n", READ)?;
         files::put(&group.join("reserved_regions"), "", READ)?;
         files::put(&group.join("type"), "unknown\n", BOTH)?;
         files::link(&group.join("devices").join(self.uuid), &self.folder())?;
@@ -145,9 +150,17 @@ impl Device<'_> {
         let folder = self.folder().join("vfio-dev").join(&name);
         files::put(&folder.join("uevent"), "", BOTH)?;
         put_power(&folder)?;
-        files::link(&folder.join("device"), &self.folder())?;
+        symlink(Path::new("../../..").join(self.uuid), folder.join("device"))?;
         files::link(&folder.join("subsystem"), &class)?;
         files::link(&class.join(name), &folder)
+    }
+
+    fn bury_vfio_device(&self) -> io::Result<()> {
+        let folder = self.folder().join("vfio-dev");
+        for name in files::names(&folder) {
+            files::unlink(&self.root.join("sys/class/vfio-dev").join(name))?;
+        }
+        self.bury(&folder)
     }
 
     /// Takes a folder out of the host, yet keeps it, so that its inode is not used again.
@@ -171,14 +184,22 @@ pub(crate) enum NodeOption {
     Left,
 }
 
-/// `drivers/base/power/sysfs.c`.
-fn put_power(folder: &Path) -> io::Result<()> {
-    let power = folder.join("power");
-    files::put(&power.join("autosuspend_delay_ms"), "", BOTH)?;
-    files::put(&power.join("control"), "auto\n", BOTH)?;
-    files::put(&power.join("runtime_active_time"), "0\n", READ)?;
-    files::put(&power.join("runtime_status"), "unsupported\n", READ)?;
-    files::put(&power.join("runtime_suspended_time"), "0\n", READ)
+/// `drivers/base/power/sysfs.c`, of a device without power management, as Debian configures the kernel.
+pub(crate) fn put_power(folder: &Path) -> io::Result<()> {
+    for (name, mode, content) in [
+        ("async", BOTH, "disabled\n"),
+        ("autosuspend_delay_ms", BOTH, ""),
+        ("control", BOTH, "auto\n"),
+        ("runtime_active_kids", READ, "0\n"),
+        ("runtime_active_time", READ, "0\n"),
+        ("runtime_enabled", READ, "disabled\n"),
+        ("runtime_status", READ, "unsupported\n"),
+        ("runtime_suspended_time", READ, "0\n"),
+        ("runtime_usage", READ, "0\n"),
+    ] {
+        files::put(&folder.join("power").join(name), content, mode)?;
+    }
+    Ok(())
 }
 
 /// The first of `PREFIX0`, `PREFIX1`, … that is not among the names.

@@ -9,8 +9,8 @@
 //! A device is in use while one of the tree's processes has its node open: `proc/PID/fd/N` → `/dev/vfio/GROUP`.
 
 pub(crate) mod config;
-mod device;
-mod driver;
+pub(crate) mod device;
+pub(crate) mod driver;
 mod place;
 mod pool;
 mod react;

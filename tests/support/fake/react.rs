@@ -28,6 +28,10 @@ impl FakeKernel {
     ) -> Result<(), WriteError> {
         let config = self.store.config();
         let place = Place::open(target)?;
+        // A write of nothing never reaches the driver (`kernfs_fop_write_iter`).
+        if value.is_empty() {
+            return Ok(());
+        }
         let path = target.folder.join(target.file);
         if let Some((_, errno)) = config.errors.iter().find(|(end, _)| path.ends_with(end)) {
             return Err(refused(Errno::from_raw(*errno)));
@@ -132,7 +136,9 @@ impl FakeKernel {
             let _locked = self.store.lock();
             let type_name = files::link_name(&device.folder().join("mdev_type"));
             let type_name = type_name.ok_or(refused(Errno::ENODEV))?;
-            device.hide(&type_name).expect("a device's files can go");
+            device
+                .hide(&type_name, config.release)
+                .expect("a device's files can go");
         }
         let patience = deadline.or_after(Duration::from_millis(config.patience_ms));
         let gone = patience.poll(|| {
