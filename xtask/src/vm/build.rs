@@ -1,7 +1,7 @@
 //! Builds an image, all in a temporary folder, so that nobody ever sees half of one.
 //!
-//! Three steps: a throw-away root with compiler, headers and sources makes the sample drivers; a second one becomes
-//! the host; that goes into a file system. A short boot at last lets the host fill the caches (`AppArmor`'s compiled
+//! Four steps: a throw-away root with compiler, headers and sources makes the sample drivers; a second one becomes
+//! the host; that goes into a file system; a short boot at last lets the host fill the caches (`AppArmor`'s compiled
 //! profiles, libvirt's findings about QEMU) that would otherwise be filled anew in every run.
 
 use std::fs::{self, File, Permissions};
@@ -9,12 +9,19 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::generation::Generation;
+use super::image::Image;
+use super::machine::Purpose;
+use super::payload::Carried;
 use super::place::Temporary;
-use super::recipe::{BUILD_MODULES, BUILDER_PACKAGES, HOST_PACKAGES, LEFT_OUT, SETUP_FILES, SETUP_ROOT};
+use super::recipe::{
+    BUILD_MODULES, BUILDER_PACKAGES, HOST_PACKAGES, LEFT_OUT, SETUP_FILES, SETUP_ROOT, WARM_UP,
+};
+use super::run::Job;
 use super::stage::Stage;
 use super::{apt, place, tools};
 
@@ -27,6 +34,9 @@ pub(crate) const INITRAMFS: &str = "initramfs";
 
 /// Bytes of the root file system: what is on it, and what a run may write (sparse, so it costs nothing).
 const ROOT_SIZE: &str = "1500M";
+
+/// How long the first boot may take.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Builds `generation`'s image, which is then at `target`.
 pub(crate) fn build(generation: Generation, target: &Path) -> Result<()> {
@@ -44,6 +54,10 @@ pub(crate) fn build(generation: Generation, target: &Path) -> Result<()> {
 
     let stage = Stage::begin(generation, "making the file system");
     builder.file_system()?;
+    stage.end();
+
+    let stage = Stage::begin(generation, "booting it once to fill its caches");
+    builder.warm_up()?;
     stage.end();
 
     fs::rename(builder.image(), target).with_context(|| format!("cannot make {}", target.display()))?;
@@ -131,6 +145,26 @@ impl<'a> Builder<'a> {
         ]);
         command.arg(root).arg(self.image().join(ROOT)).arg(ROOT_SIZE);
         self.run(command)
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        let image = Image::at(self.generation, self.image());
+        let carried = Carried {
+            name: "warm-up.sh".into(),
+            from: self.script("warm-up.sh", WARM_UP)?.into(),
+        };
+        let job = Job {
+            image: &image,
+            carried: &[carried],
+            command: &["/automdev/warm-up.sh".into()],
+            purpose: Purpose::WarmUp,
+            limit: WARM_UP_LIMIT,
+        };
+        let status = job.run(|piece| drop((&self.log).write_all(piece)))?;
+        if status != 0 {
+            bail!("{}: the new host does not work", self.generation);
+        }
+        Ok(())
     }
 
     fn mmdebstrap(&self, packages: &[&str]) -> Command {

@@ -11,10 +11,11 @@ use clap::{Args, Subcommand};
 use super::cargo::{self, Wanted};
 use super::generation::Generation;
 use super::image;
+use super::machine::Purpose;
 use super::payload::Carried;
 use super::run::Job;
 use super::shell;
-use super::stage::{Stage, bold};
+use super::test::{Extent, each, test};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,9 +86,9 @@ enum Action {
 pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
     match arguments.action {
         Action::Build { generation } => {
-            for generation in chosen(generation) {
-                image::ensure(generation)?;
-            }
+            each(&chosen(generation), image::ensure)
+                .into_iter()
+                .collect::<Result<Vec<_>>>()?;
         }
         Action::Test {
             generation,
@@ -95,12 +96,18 @@ pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
             minutes,
             filters,
         } => {
-            return test(
+            let extent = if full { Extent::Full } else { Extent::Usual };
+            let failed = test(
                 &chosen(generation),
-                full,
+                extent,
                 Duration::from_secs(60 * minutes),
                 &filters,
-            );
+            )?;
+            return Ok(if failed.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Action::Run {
             generation,
@@ -115,6 +122,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
                 image: &image,
                 carried: &files,
                 command: &command,
+                purpose: Purpose::Run,
                 limit,
             };
             let status = job.run(print)?;
@@ -127,35 +135,6 @@ pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
         Action::Clean => image::clean()?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn test(generations: &[Generation], full: bool, limit: Duration, filters: &[String]) -> Result<ExitCode> {
-    let stage = Stage::begin("automdev", "building the program and its tests");
-    let files = cargo::build(Wanted::ProgramAndTests)?;
-    stage.end();
-    let mut command = vec!["/automdev/vm".to_owned(), "--test-threads=1".to_owned()];
-    if full {
-        command.push("--include-ignored".to_owned());
-    }
-    command.extend_from_slice(filters);
-    let mut code = ExitCode::SUCCESS;
-    for generation in generations {
-        let image = image::ensure(*generation)?;
-        let stage = Stage::begin(generation, "testing");
-        let status = Job {
-            image: &image,
-            carried: &files,
-            command: &command,
-            limit,
-        }
-        .run(print)?;
-        stage.end();
-        if status != 0 {
-            eprintln!("{}: the tests failed", bold(generation));
-            code = ExitCode::FAILURE;
-        }
-    }
-    Ok(code)
 }
 
 fn chosen(generation: Option<Generation>) -> Vec<Generation> {

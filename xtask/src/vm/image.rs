@@ -18,6 +18,11 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// The image in `folder`.
+    pub(crate) fn at(generation: Generation, folder: PathBuf) -> Self {
+        Self { generation, folder }
+    }
+
     /// The file with the root file system. It is never written to.
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.join(build::ROOT)

@@ -14,16 +14,19 @@ const MEMORY: &str = "3G";
 pub(crate) enum Purpose {
     /// Run the payload's command, then end.
     Run,
+    /// The same, but what is written to the root file system stays: for building an image.
+    WarmUp,
     /// Give a person a shell on the serial line.
     Shell,
 }
 
 /// A command that runs `image` with `payload`, and nothing yet on its serial lines. What the host writes goes into
-/// the folder `work`, except with `persistent`, which is for building an image.
+/// the folder `work`, and with that away.
 pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpose, words: &str) -> Command {
-    let purpose = match purpose {
-        Purpose::Run => "automdev-vm.run",
-        Purpose::Shell => "automdev-vm.shell",
+    let (purpose, layer) = match purpose {
+        Purpose::Run => ("automdev-vm.run", "snapshot=on,cache=unsafe"),
+        Purpose::WarmUp => ("automdev-vm.run", "cache=unsafe"),
+        Purpose::Shell => ("automdev-vm.shell", "snapshot=on,cache=unsafe"),
     };
     let mut command = tools::command("qemu-system-x86_64");
     command
@@ -39,10 +42,7 @@ pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpo
             "-append",
             &format!("root=/dev/vda console=ttyS0 mitigations=off {purpose} {words}"),
         ])
-        .args([
-            "-drive",
-            &drive("root", &image.root(), "snapshot=on,cache=unsafe"),
-        ])
+        .args(["-drive", &drive("root", &image.root(), layer)])
         .args(["-device", "virtio-blk-pci,drive=root"])
         .args(["-drive", &drive("payload", payload, "readonly=on")])
         .args(["-device", "virtio-blk-pci,drive=payload"])

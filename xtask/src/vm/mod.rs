@@ -18,6 +18,7 @@ mod recipe;
 mod run;
 mod shell;
 mod stage;
+mod test;
 mod tools;
 
 pub(crate) use command::{Arguments, main};

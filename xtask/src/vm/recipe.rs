@@ -82,9 +82,12 @@ pub(crate) const SETUP_FILES: [(&str, &str); 6] = [
     ("run-command.sh", include_str!("guest/run-command.sh")),
 ];
 
+/// What a new host does once.
+pub(crate) const WARM_UP: &str = include_str!("guest/warm-up.sh");
+
 /// The name of `generation`'s image: another recipe has another name.
 pub(crate) fn image_name(generation: Generation) -> String {
-    let mut parts = vec![VERSION, generation.codename(), BUILD_MODULES, SETUP_ROOT];
+    let mut parts = vec![VERSION, generation.codename(), BUILD_MODULES, SETUP_ROOT, WARM_UP];
     parts.extend(BUILDER_PACKAGES);
     parts.extend(HOST_PACKAGES);
     parts.extend(LEFT_OUT);

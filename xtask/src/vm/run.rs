@@ -24,6 +24,8 @@ pub(crate) struct Job<'a> {
     pub(crate) carried: &'a [Carried],
     /// Program and arguments.
     pub(crate) command: &'a [String],
+    /// [`Purpose::Run`], or, while an image is built, [`Purpose::WarmUp`].
+    pub(crate) purpose: Purpose,
     /// When to give up, from the boot on.
     pub(crate) limit: Duration,
 }
@@ -38,7 +40,7 @@ impl Job<'_> {
         let payload = payload::make(work.path(), self.carried, self.command)?;
         let console = place::logs()?.join(format!("{generation}-console.log"));
 
-        let mut command = machine::command(self.image, &payload, work.path(), Purpose::Run, "");
+        let mut command = machine::command(self.image, &payload, work.path(), self.purpose, "");
         machine::add_ports(&mut command, work.path());
         command.args(["-serial", &format!("file:{}", machine::escaped(&console))]);
         // Its stdin stays open: a port whose outer end is closed takes no output.
