@@ -78,11 +78,11 @@ fn each_refusal_has_its_own_line() {
         ),
         (
             r#"{"mdev_type":"a/b"}"#,
-            "\"a/b\" is not a type's name: a slash may not be in it at line 1 column 18",
+            "\"a/b\" is not a type's name: a slash may not be in it at line 1 column 19",
         ),
         (
             r#"{"mdev_type":".."}"#,
-            "\"..\" is not a type's name: it would be another folder at line 1 column 17",
+            "\"..\" is not a type's name: it would be another folder at line 1 column 18",
         ),
     ] {
         host.define_raw("mtty", A, text);

@@ -105,5 +105,7 @@ pub(crate) fn boot_sector() -> Vec<u8> {
     let mut sector = vec![0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4, 0xeb, 0xfd];
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
+    // The firmware boots from no smaller disk.
+    sector.resize(1 << 20, 0);
     sector
 }
