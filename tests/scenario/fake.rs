@@ -4,6 +4,7 @@ mod counts;
 mod create;
 mod faults;
 mod remove;
+mod samples;
 
 use std::time::Duration;
 

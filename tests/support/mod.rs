@@ -18,4 +18,4 @@ mod tree;
 pub(crate) use fake::FakeKernel;
 pub(crate) use fake::config::FaultKind;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Tree, samples};

@@ -151,9 +151,9 @@ impl Tree {
 
     /// Intel's GVT-g at 0000:00:02.0, with an aperture of 1 GB.
     pub(crate) fn gvtg(&self) -> &Self {
-        let offered = |name, description, available| Type {
+        let offered = |name, pretty, description, available| Type {
             name,
-            pretty: name,
+            pretty,
             description: Some(description),
             available,
         };
@@ -161,10 +161,10 @@ impl Tree {
             &pci("0000:00:02.0"),
             "vfio-pci",
             &[
-                offered("i915-GVTg_V5_1", GVTG[0], 1),
-                offered("i915-GVTg_V5_2", GVTG[1], 2),
-                offered("i915-GVTg_V5_4", GVTG[2], 5),
-                offered("i915-GVTg_V5_8", GVTG[3], 7),
+                offered("i915-GVTg_V5_1", "GVTg_V5_1", GVTG[0], 1),
+                offered("i915-GVTg_V5_2", "GVTg_V5_2", GVTG[1], 2),
+                offered("i915-GVTg_V5_4", "GVTg_V5_4", GVTG[2], 5),
+                offered("i915-GVTg_V5_8", "GVTg_V5_8", GVTG[3], 7),
             ],
         )
         .link("sys/bus/pci/devices/0000:00:02.0", &pci("0000:00:02.0"))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use automdev::host::root::Root;
+use nix::unistd::{AccessFlags, access};
 
 use super::files;
 use super::{FakeKernel, Snapshot};
@@ -22,7 +23,7 @@ impl Tree {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("automdev-tree-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = base().join(name);
         // Left by an earlier process of that number whose test failed.
         drop(fs::remove_dir_all(&path));
         fs::create_dir_all(&path).expect("a temporary folder");
@@ -125,6 +126,15 @@ impl Drop for Tree {
         } else {
             drop(fs::remove_dir_all(&self.path));
         }
+    }
+}
+
+/// Where trees are made: in memory, as sysfs is, where the machine has such a place; a disk is slow at this.
+fn base() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    match access(memory, AccessFlags::W_OK) {
+        Ok(()) => memory.to_owned(),
+        Err(_) => std::env::temp_dir(),
     }
 }
 

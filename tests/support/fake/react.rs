@@ -79,6 +79,18 @@ impl FakeKernel {
         }
     }
 
+    /// Works out anew what is left for each type of each parent.
+    pub(crate) fn recount(&self) {
+        let _locked = self.store.lock();
+        let class = self.root.join("sys/class/mdev_bus");
+        for name in files::names(&class) {
+            let parent = fs::canonicalize(class.join(name)).expect("a parent's folder");
+            if let Some(pool) = Pool::read(&self.root, &parent) {
+                pool.publish(&self.root);
+            }
+        }
+    }
+
     /// `mdev_device_create`.
     fn create(&self, parent: &Path, type_name: &str, value: &[u8], config: &Config) -> Result<(), Errno> {
         let uuid = parse_guid(value).ok_or(Errno::EINVAL)?;
