@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::vm::{self, Carried, Generation, Job, Stage, Wanted};
+use crate::vm::{self, Carried, Generation, Job, Purpose, Stage, Temporary, Wanted};
 
 /// What is run in the host.
 const SCRIPT: &str = include_str!("demo/demo.sh");
@@ -18,15 +18,29 @@ pub(crate) fn main() -> Result<ExitCode> {
     let mut files = vm::build_program(Wanted::Program)?;
     stage.end();
     let image = vm::ensure_image(Generation::Trixie)?;
-    let script = vm::target_folder()?.join("demo.sh");
+    let folder = Temporary::new("demo")?;
+    let script = folder.path().join("demo.sh");
     fs::write(&script, SCRIPT).with_context(|| format!("cannot write {}", script.display()))?;
-    files.push(Carried { name: "demo.sh".to_owned(), from: script });
+    files.push(Carried {
+        name: "demo.sh".to_owned(),
+        from: script,
+    });
     let command = ["/bin/sh", "/automdev/demo.sh"].map(str::to_owned);
-    let job = Job { image: &image, carried: &files, command: &command, limit: Duration::from_secs(900) };
+    let job = Job {
+        image: &image,
+        carried: &files,
+        command: &command,
+        purpose: Purpose::Run,
+        limit: Duration::from_secs(900),
+    };
     eprintln!("{}: booting …", image.generation);
     let status = job.run(|piece| {
         let mut stdout = io::stdout().lock();
         let _ = stdout.write_all(piece).and_then(|()| stdout.flush());
     })?;
-    Ok(if status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

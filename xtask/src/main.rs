@@ -1,5 +1,7 @@
 //! The project's chores.
 
+mod demo;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -19,6 +21,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Show the main job for real: a domain whose device exists only while it runs, and a refusal
+    Demo,
+    /// Run every test: format, lints, unit and scenario tests, the demonstration, tests on real hosts
+    Test(test::Arguments),
     /// Disposable Debian hosts with real libvirt, QEMU, mdevctl and sample mdev drivers
     Vm(vm::Arguments),
 }
@@ -26,6 +32,8 @@ enum Chore {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.chore {
+        Chore::Demo => demo::main(),
+        Chore::Test(arguments) => test::main(&arguments),
         Chore::Vm(arguments) => vm::main(arguments),
     };
     done.unwrap_or_else(|error| {

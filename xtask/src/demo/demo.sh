@@ -13,7 +13,10 @@ say() {
 }
 show() {
     printf '          $ %s\n' "$*"
-    sh -c "$*" 2>&1 | sed 's/^/            /'
+    status=0
+    sh -c "$*" > output 2>&1 || status=$?
+    sed '/^$/d; s/^/            /' output
+    [ "$status" = 0 ] || fail "the last command failed with status $status"
 }
 fail() {
     say "this should not be so: $*"
@@ -37,13 +40,15 @@ cat > demo.xml <<END
 END
 
 say 'The host gets the hook, once:'
-show 'ln -s /usr/bin/automdev /etc/libvirt/hooks/qemu.d/50-automdev && systemctl reload libvirtd'
+show 'mkdir -p /etc/libvirt/hooks/qemu.d'
+show 'ln -s /usr/bin/automdev /etc/libvirt/hooks/qemu.d/50-automdev'
+show 'systemctl reload libvirtd'
 say 'and a definition: what the device of this UUID is on this host.'
 show "mdevctl define --uuid $uuid --parent mtty --type mtty-2"
 say 'The domain asks for the device; rewrite puts that where libvirt keeps it.'
-show "grep -B 1 -A 3 autocreate demo.xml"
+show "grep -A 2 autocreate demo.xml"
 show 'automdev rewrite demo.xml | virsh define --validate /dev/stdin'
-show 'virsh dumpxml demo | automdev plan || true'
+show 'virsh dumpxml demo | automdev plan'
 
 [ ! -e "$device" ] || fail 'the device is there before the start'
 say 'The device does not exist.'
@@ -53,8 +58,9 @@ show 'virsh start demo'
 say 'The device exists, and QEMU has it open.'
 show "ls /sys/bus/mdev/devices; readlink $device/mdev_type"
 node=/dev/vfio/$(basename "$(readlink "$device/iommu_group")")
-ls -l /proc/"$(cat /run/libvirt/qemu/demo.pid)"/fd | grep -q "$node" || fail 'QEMU does not have it open'
-show "fuser -v $node"
+pid=$(cat /run/libvirt/qemu/demo.pid)
+find "/proc/$pid/fd" -lname "$node" | grep -q . || fail 'QEMU does not have it open'
+show "find /proc/$pid/fd -lname $node -printf '%p -> %l\\n'"
 
 show 'virsh destroy demo'
 [ ! -e "$device" ] || fail 'the device is there after the stop'

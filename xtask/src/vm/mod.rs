@@ -21,4 +21,14 @@ mod stage;
 mod test;
 mod tools;
 
+pub(crate) use cargo::{Wanted, build as build_program};
 pub(crate) use command::{Arguments, main};
+pub(crate) use generation::Generation;
+pub(crate) use image::ensure as ensure_image;
+pub(crate) use machine::Purpose;
+pub(crate) use payload::Carried;
+pub(crate) use place::{Temporary, workspace};
+pub(crate) use run::Job;
+pub(crate) use stage::Stage;
+pub(crate) use test::{Extent, test};
+pub(crate) use tools::ensure_packages;

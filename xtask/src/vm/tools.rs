@@ -42,6 +42,16 @@ pub(crate) fn ensure() -> Result<()> {
         .filter(|tool| !is_there(tool.file))
         .map(|tool| tool.package)
         .collect();
+    install(&missing)
+}
+
+/// The same for programs that have the name of their package.
+pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|name| !is_there(name)).collect();
+    install(&missing)
+}
+
+fn install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -54,7 +64,7 @@ pub(crate) fn ensure() -> Result<()> {
     let stage = Stage::begin("this machine", format_args!("installing {packages}"));
     apt_get(&["update", "-qq"])?;
     let options = ["install", "-qq", "--yes", "--no-install-recommends"];
-    apt_get(&[&options[..], &missing].concat())?;
+    apt_get(&[&options[..], missing].concat())?;
     stage.end();
     Ok(())
 }
