@@ -125,6 +125,17 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// Whether what it holds can be believed: nobody else may write there.
+    ///
+    /// # Errors
+    /// Somebody else may, or it cannot be told.
+    pub fn check(&self) -> Result<(), LedgerError> {
+        check_folder(&self.folder)?;
+        ["devices", "claims", "claimants", "locks"]
+            .iter()
+            .try_for_each(|name| check_folder(&self.folder.join(name)))
+    }
+
     /// Whether anything was ever written into it.
     #[must_use]
     pub fn exists(&self) -> bool {

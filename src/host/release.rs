@@ -46,6 +46,9 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
     if !ledger.has_holdings(claimant) {
         return Ok(());
     }
+    ledger
+        .check()
+        .map_err(|error| vec![ReleaseError::Ledger(error)])?;
     let one = |error: LockError| vec![ReleaseError::Lock(error)];
     let _claimant = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
     let held = holdings(&ledger, claimant).map_err(|error| vec![ReleaseError::Ledger(error)])?;

@@ -9,7 +9,7 @@ use super::life;
 use super::processes;
 use super::root::Root;
 use super::sysfs;
-use crate::model::claim::{Claimant, Holder, Record};
+use crate::model::claim::{Claim, Claimant, Holder, Record};
 use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 
@@ -72,14 +72,32 @@ impl<'a> Survey<'a> {
         })
     }
 
-    fn holder(&self, uuid: MdevUuid, claimant: Claimant) -> Option<Holder> {
-        let claim = self.note(self.ledger.claim(uuid, claimant))?;
+    fn others(&self, claimants: Vec<Claimant>) -> impl Iterator<Item = Claimant> {
+        let own = self.claimant;
+        claimants
+            .into_iter()
+            .filter(move |claimant| Some(*claimant) != own)
+    }
+
+    fn holder(&self, claimant: Claimant, claim: Claim) -> Holder {
         let life = life::of_claimant(self.root, claimant, &claim);
-        Some(Holder {
+        Holder {
             claimant,
             name: claim.name,
             life,
-        })
+        }
+    }
+
+    /// As [`Inventory::holders`], for a device that is only to be named: what cannot be read of it says nothing
+    /// about those that are wanted.
+    fn readable_holders(&self, uuid: MdevUuid) -> Vec<Holder> {
+        let claimants = self.ledger.claimants_of(uuid).unwrap_or_default();
+        self.others(claimants)
+            .filter_map(|claimant| {
+                let claim = self.ledger.claim(uuid, claimant).ok().flatten()?;
+                Some(self.holder(claimant, claim))
+            })
+            .collect()
     }
 }
 
@@ -111,11 +129,11 @@ impl Inventory for Survey<'_> {
 
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {
         let claimants = self.note(self.ledger.claimants_of(uuid));
-        let others = claimants
-            .into_iter()
-            .filter(|claimant| Some(*claimant) != self.claimant);
-        others
-            .filter_map(|claimant| self.holder(uuid, claimant))
+        self.others(claimants)
+            .filter_map(|claimant| {
+                let claim = self.note(self.ledger.claim(uuid, claimant))?;
+                Some(self.holder(claimant, claim))
+            })
             .collect()
     }
 
@@ -144,7 +162,7 @@ impl Inventory for Survey<'_> {
             .flat_map(|parent| sysfs::devices_of(self.root, parent));
         devices
             .filter_map(|(uuid, mdev_type)| {
-                let holders = self.holders(uuid);
+                let holders = self.readable_holders(uuid);
                 Some(Neighbour {
                     uuid,
                     mdev_type: mdev_type?,

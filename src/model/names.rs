@@ -41,7 +41,8 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Control characters, and those that change the direction or the lines of what is printed after them.
-fn is_unprintable(character: char) -> bool {
+#[must_use]
+pub fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
