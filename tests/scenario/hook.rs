@@ -4,12 +4,20 @@
 mod domain;
 mod host;
 
+mod again;
 mod attributes;
+mod broken;
 mod crash;
 mod create;
 mod faults;
+mod input;
+mod race;
+mod random;
 mod refusals;
+mod rights;
 mod several;
+mod sharing;
+mod stuck;
 mod unmarked;
 
 use std::fs;

@@ -9,6 +9,10 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use automdev::host::clock::Deadline;
+use automdev::host::kernel::Target;
 
 use super::domain::Domain;
 use crate::support::{FaultKind, Snapshot, Tree};
@@ -207,6 +211,21 @@ impl Host {
     /// Whether a parent has a device of that UUID, be it half removed.
     pub(crate) fn is_below(&self, parent: &str, uuid: &str) -> bool {
         self.at(format!("sys/class/mdev_bus/{parent}/{uuid}")).exists()
+    }
+
+    /// Removes an active device as somebody else would; not counted as an effect of ours.
+    pub(crate) fn remove(&self, uuid: &str) -> &Self {
+        let kernel = self.kernel();
+        let folder = self.at(format!("sys/bus/mdev/devices/{uuid}"));
+        let target = Target {
+            folder: &folder,
+            file: "remove",
+            inode: None,
+        };
+        kernel
+            .react(target, b"1", Deadline::after(Duration::ZERO))
+            .expect("the device goes");
+        self
     }
 
     /// Fails the test unless the ledger holds nothing but locks and empty folders.

@@ -1,0 +1,75 @@
+//! A user's own libvirt (`qemu:///session`), whose hook runs without root's rights.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use super::host::{Answer, spawn};
+
+const NOBODY: u32 = 65534;
+
+/// Calls the hook as an ordinary user, where the tests may do that.
+fn as_user(host: &Host, domain: &Domain, event: [&str; 2]) -> Option<Answer> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("only root can become another user");
+        return None;
+    }
+    // The program where that user can reach it: a build folder may be in a home.
+    let program = host.at("automdev");
+    if !program.exists() {
+        fs::copy(host::program(), &program).expect("a copy");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+    let mut command = std::process::Command::new(program);
+    command
+        .arg("--root")
+        .arg(host.path())
+        .args(["hook", &domain.name]);
+    command.args(event).arg("-").uid(NOBODY).gid(NOBODY);
+    Some(host.finish(spawn(&mut command, domain.xml().as_bytes())))
+}
+
+fn a_host() -> Host {
+    let host = Host::new();
+    host.mtty().definition("mtty", A, "mtty-2", &[]);
+    host
+}
+
+#[test]
+fn a_domain_with_no_marks_is_not_disturbed() {
+    let host = a_host();
+    for domain in [Domain::new("vm1", 1), Domain::new("vm1", 1).unmarked(A)] {
+        for event in [["prepare", "begin"], ["release", "end"], ["reconnect", "begin"]] {
+            let Some(answer) = as_user(&host, &domain, event) else {
+                return;
+            };
+            answer.done();
+        }
+    }
+}
+
+/// Before root has ever used automdev here, and afterwards.
+#[test]
+fn a_marked_one_is_refused_clearly_and_its_release_is_silent() {
+    let host = a_host();
+    let vm = Domain::new("vm1", 1).with(A);
+    let advice = "only root may create mediated devices; start the domain under qemu:///system";
+    for used_before in [false, true] {
+        if used_before {
+            let other = Domain::new("other", 2).with(A);
+            host.prepare(&other).done();
+            host.release(&other).done();
+        }
+        let before = host.snapshot().without(&["automdev"]);
+        let Some(answer) = as_user(&host, &vm, ["prepare", "begin"]) else {
+            return;
+        };
+        answer.refused(
+            "vm1: cannot create its mediated devices: only root may; start the domain under qemu:///system",
+        );
+        let answer = as_user(&host, &vm, ["release", "end"]).expect("root, as before");
+        answer.done();
+        before.assert_unchanged(&host.snapshot().without(&["automdev"]));
+    }
+}

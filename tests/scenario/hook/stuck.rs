@@ -1,0 +1,216 @@
+//! Devices that are in use when they should go, and drivers that do not answer.
+
+use super::*;
+use std::time::{Duration, Instant};
+
+const TIMEOUTS: &str = "idle = 0.2\nclaim = 0.2\nwrite = 0.2\nnode = 0.2\nhook = 5";
+
+fn a_host() -> (Host, Domain) {
+    let host = Host::new();
+    host.timeouts(TIMEOUTS)
+        .mtty()
+        .definition("mtty", A, "mtty-2", &[])
+        .process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9);
+    (host, Domain::new("vm1", 1).with(A))
+}
+
+/// A release ends in time, says who has the device, writes nothing into `remove` and keeps the record.
+#[track_caller]
+fn release_in_vain(host: &Host, vm: &Domain) {
+    let began = Instant::now();
+    let (state, writes) = (host.state(), host.writes());
+    let line = format!("{A} on mtty is in use by qemu-system-x86 (4711); it is removed when that has ended");
+    host.release(vm).refused(&format!("vm1: {line}"));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    state.assert_unchanged(&host.state());
+    assert_eq!(host.writes(), writes, "a device in use was written to");
+    assert_eq!(
+        host.ledger(),
+        [
+            format!("claimants/{} vm1 {A}", vm.claimant()),
+            format!("devices/{A} ready"),
+        ]
+    );
+}
+
+#[test]
+fn a_device_in_use_is_left_until_the_next_release() {
+    let (host, vm) = a_host();
+    let before = host.state();
+    host.prepare(&vm).done();
+    host.open_device(4711, A);
+    release_in_vain(&host, &vm);
+    release_in_vain(&host, &vm);
+    host.close_devices(4711);
+    host.release(&vm).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_device_in_use_is_kept_by_the_next_prepare() {
+    let (host, vm) = a_host();
+    host.prepare(&vm).done();
+    host.open_device(4711, A);
+    release_in_vain(&host, &vm);
+    host.close_devices(4711);
+    host.prepare(&vm).done();
+    host.release(&vm).done();
+    assert!(host.devices().is_empty());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_device_that_becomes_idle_in_time_is_removed() {
+    let (host, vm) = a_host();
+    host.timeouts("idle = 10");
+    host.prepare(&vm).done();
+    host.open_device(4711, A);
+    let child = host.start(&["vm1", "release", "end", "-"], vm.xml().as_bytes());
+    std::thread::sleep(Duration::from_millis(100));
+    host.close_devices(4711);
+    host.finish(child).done();
+    assert!(host.devices().is_empty());
+    host.assert_ledger_empty();
+}
+
+/// One that a start does not want any more and cannot give back either keeps its trace.
+#[test]
+fn a_device_in_use_that_is_not_wanted_any_more_is_given_back_later() {
+    let (host, vm) = a_host();
+    host.mdpy().definition("mdpy", B, "mdpy-hd", &[]);
+    host.prepare(&vm).done();
+    host.open_device(4711, A);
+    let other_set = Domain::new("vm1", 1).with(B);
+    host.prepare(&other_set).done();
+    assert_eq!(
+        host.ledger(),
+        [
+            format!("claimants/{} vm1 {A} {B}", vm.claimant()),
+            format!("claims/{B}/{}", vm.claimant()),
+            format!("devices/{A} ready"),
+            format!("devices/{B} ready"),
+        ]
+    );
+    host.close_devices(4711);
+    host.release(&other_set).done();
+    assert!(host.devices().is_empty());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_removal_that_comes_to_no_end_is_waited_for_by_the_next_start() {
+    let (host, vm) = a_host();
+    let before = host.state();
+    host.prepare(&vm).done();
+    hold(&host, A);
+    host.release(&vm).refused(&format!(
+        "vm1: cannot remove {A} on mtty: the driver did not answer in time"
+    ));
+    assert!(host.devices().is_empty() && host.is_below("mtty", A));
+    host.timeouts(&TIMEOUTS.replace("claim = 0.2", "claim = 4"));
+    let child = host.start(&["vm1", "prepare", "begin", "-"], vm.xml().as_bytes());
+    std::thread::sleep(Duration::from_millis(150));
+    let_go(&host);
+    host.finish(child).done();
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    host.release(&vm).done();
+    host.timeouts(TIMEOUTS);
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_removal_that_ended_late_leaves_no_record_behind_the_next_release() {
+    let (host, vm) = a_host();
+    host.prepare(&vm).done();
+    hold(&host, A);
+    assert!(!host.release(&vm).succeeded());
+    // While it lasts, a release says so and does not write again.
+    let writes = host.writes();
+    let began = Instant::now();
+    assert!(!host.release(&vm).succeeded());
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert_eq!(
+        host.writes().iter().filter(|line| line.ends_with("done")).count(),
+        writes.iter().filter(|line| line.ends_with("done")).count()
+    );
+    assert!(host.ledger().contains(&format!("devices/{A} removing")));
+    let_go(&host);
+    host.release(&vm).done();
+    host.assert_ledger_empty();
+}
+
+/// The driver sits on `create` past its deadline, and comes to it later.
+#[test]
+fn a_creation_that_was_given_up_on_keeps_its_record() {
+    let (host, vm) = a_host();
+    let before = host.state();
+    host.kernel()
+        .configure(|config| config.blocked.push("mtty-2/create".to_owned()));
+    let began = Instant::now();
+    let line = format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): the driver of mtty: the driver did not answer in time; look at the \
+         kernel's log (dmesg)"
+    );
+    host.prepare(&vm).refused(&line);
+    assert!(began.elapsed() < Duration::from_secs(4));
+    host.release(&vm).done();
+    assert_eq!(host.ledger(), [format!("devices/{A} creating")]);
+    // Again, while it lasts: the kernel knows the UUID already.
+    assert!(!host.prepare(&vm).succeeded());
+    assert!(host.ledger().contains(&format!("devices/{A} creating")));
+    host.kernel().unblock();
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    assert!(
+        host.ledger().contains(&format!("devices/{A} creating")),
+        "a device without a trace"
+    );
+    // It is half made, for all that anybody knows.
+    host.prepare(&vm).done().logged(&[
+        &format!("4 vm1: {A} is there half made, or not as defined any more; it is made anew"),
+        &format!("6 vm1: removed {A} (mtty-2 on mtty)"),
+        &format!("6 vm1: created {A} (mtty-2 on mtty)"),
+    ]);
+    host.release(&vm).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn an_attribute_that_the_driver_sits_on_ends_in_time() {
+    let (host, vm) = a_host();
+    host.definition("mtty", A, "mtty-2", &[("power/control", "on")]);
+    host.kernel()
+        .configure(|config| config.blocked.push("power/control".to_owned()));
+    let before = host.state();
+    host.prepare(&vm).refused(&format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): its attribute power/control does not take \"on\": the driver did not \
+         answer in time; correct the definition"
+    ));
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_lock_that_is_not_let_go_of_is_told() {
+    let (host, vm) = a_host();
+    host.timeouts("hook = 0.2");
+    host.prepare(&vm).done();
+    host.release(&vm).done();
+    let path = host.at(format!("run/automdev/locks/device-{A}"));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("a lock's file");
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let state = host.state();
+    host.prepare(&vm).refused(&format!(
+        "vm1: another automdev call has been at work on device-{A} for too long; try again, or look for it with ps"
+    ));
+    state.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+    drop(held);
+    host.timeouts("hook = 5");
+    host.prepare(&vm).done();
+}
