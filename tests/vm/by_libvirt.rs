@@ -16,12 +16,57 @@ fn our_line(complaint: &str) -> &str {
     complaint[start..].lines().next().expect("a line")
 }
 
+/// What the hook is given in the other tests is what libvirt gives it: arguments, environment, and the parts of
+/// the XML that it reads.
+fn assert_captured(name: &str, operation: &str, arguments: &str) {
+    let captured = |kind: &str| {
+        fs::read_to_string(format!("/tmp/captured-{operation}.{kind}")).expect("libvirt called its hooks")
+    };
+    assert_eq!(captured("args"), arguments);
+    let environment = captured("env");
+    assert!(
+        environment.lines().any(|line| line == "LC_ALL=C"),
+        "{environment}"
+    );
+    let known = [
+        "LC_ALL", "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "PWD", "_", "SHLVL", "OLDPWD",
+    ];
+    let name_of = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
+    let strange: Vec<String> = environment
+        .lines()
+        .map(name_of)
+        .filter(|name| !known.contains(&name.as_str()))
+        .collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    let part = |xml: &str, start: &str, end: &str| {
+        let from = xml.find(start).unwrap_or_else(|| panic!("no {start}: {xml}"));
+        let length = xml[from..].find(end).unwrap_or_else(|| panic!("no {end}: {xml}"));
+        // How far it is indented depends on what it is a part of.
+        xml[from..from + length]
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let (given, printed) = (
+        captured("xml"),
+        virsh(&["dumpxml", "--inactive", "--security-info", name]),
+    );
+    for (start, end) in [
+        ("<uuid>", "</uuid>"),
+        ("<metadata>", "</metadata>"),
+        ("<hostdev", "</source>"),
+    ] {
+        assert_eq!(part(&given, start, end), part(&printed, start, end));
+    }
+}
+
 #[test]
 fn a_marked_domain_gets_its_device_and_gives_it_back() {
     let host = Host::new();
     host.script(
         "10-capture",
-        "#!/bin/sh\ncat > /tmp/captured-$2.xml\nenv > /tmp/captured-$2.env\n",
+        "#!/bin/sh\ncat > /tmp/captured-$2.xml\nenv > /tmp/captured-$2.env\necho \"$@\" > /tmp/captured-$2.args\n",
     );
     let attributes = &[("power/control", "auto"), ("power/control", "on")];
     host.define(
@@ -51,12 +96,7 @@ fn a_marked_domain_gets_its_device_and_gives_it_back() {
         format!("claimants/domain-{uuid}"),
     ];
     assert_eq!(files::ledger(), expected);
-    // A mark survives libvirt, the attribute would not.
-    let captured = fs::read_to_string("/tmp/captured-prepare.xml").expect("libvirt called its hooks");
-    assert!(
-        captured.contains(&format!("<automdev:mdev uuid=\"{A}\"/>")),
-        "{captured}"
-    );
+    assert_captured("first", "prepare", "first prepare begin -\n");
 
     // Another domain may not have it, and its release harms nobody.
     let second = DomainXml::new("second").with(A);

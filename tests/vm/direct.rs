@@ -3,13 +3,15 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{A, B, C, Called, Definition, DomainXml, Host, call, eventually, files, hook, hook_as};
+use crate::support::{
+    A, B, C, Called, Definition, DomainXml, Host, Virsh, call, eventually, files, hook, hook_as,
+};
 
 #[test]
 fn the_second_device_that_cannot_be_had_costs_the_first() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-1"));
-    let xml = DomainXml::new("vm").with(A).with(B).xml();
+    let xml = DomainXml::new("vm").with(A).with(B).printed();
     let full = "there: mbochs-large 0f000000-0000-4000-8000-000000000000, mbochs-large 0f000000-0000-4000-8000-000000000001, mbochs-large 0f000000-0000-4000-8000-000000000002, mbochs-large 0f000000-0000-4000-8000-000000000003";
     for (parent, mdev_type, reason) in [
         ("mtty", "mtty-3", "mtty offers no type mtty-3, only mtty-1, mtty-2; correct the definition".to_owned()),
@@ -55,7 +57,7 @@ fn what_the_kernel_refuses_after_all_is_undone() {
     for uuid in larges {
         domain = domain.with(uuid);
     }
-    let xml = domain.with(B).with(C).xml();
+    let xml = domain.with(B).with(C).printed();
     hook("vm", "prepare begin", &xml).assert_refused(&format!(
         "automdev: vm: cannot create {C} (mbochs-large on mbochs): mbochs has no room left for mbochs-large (No space left on device); stop a domain that has a device there, or move this definition to another parent"
     ));
@@ -65,7 +67,7 @@ fn what_the_kernel_refuses_after_all_is_undone() {
 #[test]
 fn each_refusal_has_its_own_line() {
     let host = Host::new();
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     let file = format!("/etc/mdevctl.d/mtty/{A}");
     hook("vm", "prepare begin", &xml).assert_refused(&format!(
         "automdev: vm: cannot create {A}: this host has no definition of it; make one with mdevctl define --uuid UUID --parent PARENT --type TYPE"
@@ -143,7 +145,7 @@ fn attributes_are_written_in_their_order() {
             attributes,
         },
     );
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     let traced = call(
         Command::new("strace")
             .args([
@@ -193,7 +195,7 @@ fn attributes_are_written_in_their_order() {
 fn a_device_without_a_definition_is_adopted_with_a_warning() {
     let host = Host::new();
     host.create_by_hand("mtty", "mtty-1", A);
-    let xml = DomainXml::new("stranger").with(A).xml();
+    let xml = DomainXml::new("stranger").with(A).printed();
     hook("stranger", "prepare begin", &xml).assert_fine();
     hook("stranger", "release end", &xml).assert_fine();
     host.assert_device(A, "mtty", "mtty-1");
@@ -225,7 +227,7 @@ fn what_a_kill_left_half_made_is_made_anew() {
             attributes,
         },
     );
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     // Killed when it is told that the device has been made.
     let killed = call(
         Command::new("strace")
@@ -260,7 +262,7 @@ fn what_a_kill_left_half_made_is_made_anew() {
 fn a_device_that_somebody_made_again_is_not_ours_any_more() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-1"));
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     hook("vm", "prepare begin", &xml).assert_fine();
     host.remove_by_hand(A);
     host.create_by_hand("mtty", "mtty-1", A);
@@ -277,8 +279,8 @@ fn prepare_may_come_twice() {
     for uuid in [A, B, C] {
         host.define(uuid, &Definition::new("mtty", "mtty-1"));
     }
-    let first = DomainXml::new("vm").with(A).with(B).xml();
-    let second = DomainXml::new("vm").with(B).with(C).xml();
+    let first = DomainXml::new("vm").with(A).with(B).printed();
+    let second = DomainXml::new("vm").with(B).with(C).printed();
     hook("vm", "prepare begin", &first).assert_fine();
     let inode = files::inode("mtty", B);
     hook("vm", "prepare begin", &first).assert_fine();
@@ -292,7 +294,7 @@ fn prepare_may_come_twice() {
     );
     host.assert_device(C, "mtty", "mtty-1");
     // The XML of release is not what counts.
-    hook("vm", "release end", DomainXml::new("vm").xml()).assert_fine();
+    hook("vm", "release end", DomainXml::new("vm").printed()).assert_fine();
     host.assert_clean();
 }
 
@@ -300,7 +302,7 @@ fn prepare_may_come_twice() {
 fn release_needs_the_name_alone() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-1"));
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     for input in ["", "<domain>", "no XML", "<domain><name>vm</name></domain>"] {
         hook("vm", "prepare begin", &xml).assert_fine();
         hook("other", "release end", input).assert_fine();
@@ -317,8 +319,8 @@ fn a_domain_with_no_marks_costs_nothing() {
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let _ = fs::remove_dir_all("/run/automdev");
     for (name, xml) in [
-        ("none", DomainXml::new("none").xml()),
-        ("other", DomainXml::new("other").with_unmarked(A).xml()),
+        ("none", DomainXml::new("none").printed()),
+        ("other", DomainXml::new("other").with_unmarked(A).printed()),
     ] {
         for operation in [
             "prepare begin",
@@ -347,7 +349,7 @@ fn a_domain_with_no_marks_costs_nothing() {
                 "/tmp/opens",
             ])
             .args(["/usr/bin/automdev", "hook", "none", "prepare", "begin", "-"]),
-        DomainXml::new("none").xml().as_bytes(),
+        DomainXml::new("none").printed().as_bytes(),
     );
     traced.assert_fine();
     let opens = fs::read_to_string("/tmp/opens").expect("a trace");
@@ -373,7 +375,7 @@ fn a_user_without_rights_is_refused_clearly() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let _ = fs::remove_dir_all("/run/automdev");
-    let xml = DomainXml::new("vm").with(A).xml();
+    let xml = DomainXml::new("vm").with(A).printed();
     hook_as(65534, "vm", "prepare begin", &xml).assert_refused(
         "automdev: vm: cannot create its mediated devices: only root may; start the domain under qemu:///system",
     );
@@ -397,7 +399,7 @@ fn bad_input_is_refused_at_prepare_and_never_at_reconnect() {
         "</a>".repeat(100_000)
     );
     let large = format!("<domain>{}</domain>", " ".repeat(8 << 20));
-    let xml = DomainXml::new("vm").xml();
+    let xml = DomainXml::new("vm").printed();
     let truncated = &xml[..xml.len() / 2];
     for (input, reason) in [
         ("", Some("line 1, column 1: there is no XML, only an empty text")),

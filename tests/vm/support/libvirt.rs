@@ -53,6 +53,9 @@ pub(crate) trait Virsh {
         virsh(&["define", "--validate", &self.file()]);
     }
 
+    /// Its XML as libvirt prints it, which is what it passes to its hooks.
+    fn printed(&self) -> String;
+
     fn create(&self) {
         virsh(&["create", "--validate", &self.file()]);
     }
@@ -63,5 +66,12 @@ impl Virsh for DomainXml {
         let path = format!("/tmp/{}.xml", self.name);
         fs::write(&path, self.xml()).expect("a file");
         path
+    }
+
+    fn printed(&self) -> String {
+        self.define();
+        let xml = virsh(&["dumpxml", "--inactive", "--security-info", self.name]);
+        virsh(&["undefine", self.name]);
+        xml
     }
 }
