@@ -66,15 +66,15 @@ fn a_definition_that_changed_makes_the_device_anew() {
     two(&host);
     let vm = vm().with(A);
     host.prepare(&vm).done();
-    for (type_name, attributes) in [
-        ("mtty-2", &[("power/control", "auto")][..]),
-        ("mtty-1", &[][..]),
-        ("mtty-2", &[][..]),
+    for (was, type_name, attributes) in [
+        ("mtty-2", "mtty-2", &[("power/control", "auto")][..]),
+        ("mtty-2", "mtty-1", &[][..]),
+        ("mtty-1", "mtty-2", &[][..]),
     ] {
         host.definition("mtty", A, type_name, attributes);
         host.prepare(&vm).done().logged(&[
             &format!("4 vm1: {A} is there half made, or not as defined any more; it is made anew"),
-            &format!("6 vm1: removed {A} ({} on mtty)", was(type_name, attributes)),
+            &format!("6 vm1: removed {A} ({was} on mtty)"),
             &format!("6 vm1: created {A} ({type_name} on mtty)"),
         ]);
         assert_eq!(host.devices(), [format!("{A} {type_name} mtty")]);
@@ -82,13 +82,6 @@ fn a_definition_that_changed_makes_the_device_anew() {
     }
     host.release(&vm).done();
     assert!(host.devices().is_empty());
-
-    fn was(type_name: &str, attributes: &[(&str, &str)]) -> &'static str {
-        match (type_name, attributes) {
-            ("mtty-2", []) => "mtty-1",
-            _ => "mtty-2",
-        }
-    }
 }
 
 /// As after a change of the definition from one type of a GPU to another, where a crash left the first.

@@ -179,10 +179,13 @@ fn a_definition() {
     assert!(host.devices().is_empty());
 }
 
+/// What is in the ledger's place, and how it comes there.
+type Making = (&'static str, fn(&Host));
+
 /// Somebody else than root may have written there.
 #[test]
 fn the_ledgers_folder() {
-    let makes: [(&str, fn(&Host)); 5] = [
+    let makes: [Making; 5] = [
         ("a link", |host| {
             host.folder("elsewhere").link_text("run/automdev", "../elsewhere");
         }),

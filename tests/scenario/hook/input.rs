@@ -172,20 +172,17 @@ fn a_start_whose_xml_nobody_ends_is_refused_in_time() {
             return;
         };
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        match operation {
-            "prepare" => {
-                assert_eq!(
-                    stderr,
-                    "automdev: vm1: nobody ends the domain's XML on standard input\n"
-                );
-                assert_eq!(output.status.code(), Some(1));
-            }
-            _ => {
-                // By its name, then.
-                assert_eq!((stderr.as_str(), output.status.code()), ("", Some(0)));
-                assert!(host.devices().is_empty());
-                host.assert_ledger_empty();
-            }
+        if operation == "prepare" {
+            assert_eq!(
+                stderr,
+                "automdev: vm1: nobody ends the domain's XML on standard input\n"
+            );
+            assert_eq!(output.status.code(), Some(1));
+        } else {
+            // By its name, then.
+            assert_eq!((stderr.as_str(), output.status.code()), ("", Some(0)));
+            assert!(host.devices().is_empty());
+            host.assert_ledger_empty();
         }
         let trace = fs::read_to_string(&trace).expect("a trace");
         let first = trace

@@ -54,7 +54,6 @@ fn a_domain_with_no_marks_is_not_disturbed() {
 fn a_marked_one_is_refused_clearly_and_its_release_is_silent() {
     let host = a_host();
     let vm = Domain::new("vm1", 1).with(A);
-    let advice = "only root may create mediated devices; start the domain under qemu:///system";
     for used_before in [false, true] {
         if used_before {
             let other = Domain::new("other", 2).with(A);

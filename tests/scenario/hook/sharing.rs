@@ -91,10 +91,13 @@ fn the_second_takes_over_when_the_release_never_comes() {
     assert!(host.devices().is_empty());
 }
 
+/// How a claimant ended, and what is otherwise by then.
+type End = (&'static str, fn(&Host, &Domain));
+
 /// Neither a process nor a daemon nor this boot vouch for the first one: nothing is waited for.
 #[test]
 fn the_second_takes_over_at_once_from_who_is_gone() {
-    let ends: [(&str, fn(&Host, &Domain)); 4] = [
+    let ends: [End; 4] = [
         ("the daemon ended", |_, _| {}),
         ("the daemon's number was given again", |host, _| {
             host.process(std::process::id(), "libvirtd", &["x"], 6);
