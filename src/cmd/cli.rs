@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Status, hook, plan, rewrite};
+use super::{Status, hook, plan, rewrite, run};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -42,6 +42,25 @@ pub enum Command {
     ///
     /// Everything else stays as it is, byte for byte. Rewriting twice is rewriting once.
     Rewrite(rewrite::Args),
+    /// Runs a QEMU command whose devices exist while it runs.
+    ///
+    /// Every mediated device on the command line that is not there is created from its definition, and removed
+    /// when QEMU has ended. To -device vfio-pci (and -nohotplug, vfio-ccw, vfio-ap) automdev adds
+    /// autocreate=off, which leaves a device alone, and pool=NAME in the place of sysfsdev. Everything else
+    /// reaches QEMU as it is. A link to this program, named qemu-system-x86_64, say, and before QEMU on PATH,
+    /// does the same for those who call QEMU by that name.
+    ///
+    /// The exit status is QEMU's, 128+N where signal N ended it; 125: automdev failed or refused, 126: QEMU
+    /// cannot be executed, 127: there is no such QEMU.
+    #[command(
+        override_usage = "automdev run [--domain FILE] -- QEMU ARGS…",
+        after_help = "Example:\n  automdev run -- qemu-system-x86_64 -m 512 -device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID"
+    )]
+    Run {
+        /// [--domain FILE] -- QEMU ARGS…; FILE is a domain's XML, whose marks count instead of the command line's.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 impl Cli {
@@ -52,6 +71,7 @@ impl Cli {
             Command::Hook { arguments } => Ok(hook::run(root, kernel, &arguments)),
             Command::Plan(args) => plan::run(&root, kernel, args),
             Command::Rewrite(args) => rewrite::run(&args),
+            Command::Run { arguments } => Ok(run::run(&root, kernel, &arguments)),
         }
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Status, complain};
+use super::{Status, complain, one_line};
 use crate::host::clock::Deadline;
 use crate::host::kernel::Kernel;
 use crate::host::ledger::Ledger;
@@ -53,15 +53,6 @@ pub fn run(root: Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
     }
 }
 
-/// libvirt shows the person who started the domain what the hook says: one line, with nothing in it that a
-/// terminal would obey.
-fn one_line(message: &str) -> String {
-    message
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .collect()
-}
-
 fn prepare(root: Root, kernel: &dyn Kernel, name: &str) -> anyhow::Result<()> {
     let domain = read_domain()?;
     let claimant = domain.uuid.map(Claimant::Domain);
@@ -101,16 +92,13 @@ fn prepare(root: Root, kernel: &dyn Kernel, name: &str) -> anyhow::Result<()> {
 
 /// A user's own libvirt (`qemu:///session`) has no right to make devices, and its errors would not say so.
 fn explain_rights(error: prepare::PrepareError) -> anyhow::Error {
-    let is_user = !nix::unistd::geteuid().is_root();
-    let error = anyhow::Error::new(error);
-    let is_rights = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
-    if is_user && is_rights {
-        return error.context("only root may create mediated devices; start the domain under qemu:///system");
+    let is_users = !nix::unistd::geteuid().is_root() && matches!(error, prepare::PrepareError::Ledger(_));
+    if is_users {
+        return anyhow!(
+            "cannot create its mediated devices: only root may; start the domain under qemu:///system"
+        );
     }
-    error
+    anyhow::Error::new(error)
 }
 
 fn release(root: Root, kernel: &dyn Kernel, name: &str) -> anyhow::Result<()> {

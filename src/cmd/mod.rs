@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::model::names::is_unprintable;
+
 pub mod cli;
 pub mod colour;
 pub mod diagnostic;
@@ -11,6 +13,7 @@ pub mod output;
 pub mod plan;
 pub mod program;
 pub mod rewrite;
+pub mod run;
 
 /// How a command ended, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,8 @@ pub enum Status {
     Usage,
     /// The answer is no.
     No,
+    /// The status of the program that was run, or that of `run` itself.
+    Exit(u8),
 }
 
 impl Status {
@@ -34,6 +39,7 @@ impl Status {
             Status::Failed => 1,
             Status::Usage => 2,
             Status::No => 3,
+            Status::Exit(code) => code,
         }
     }
 }
@@ -41,4 +47,13 @@ impl Status {
 /// Prints a line for the person or program that called; that nobody reads it must not end us.
 pub fn complain(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+/// A message on one line, with nothing in it that a terminal would obey: it is shown to whoever started the
+/// domain.
+fn one_line(message: &str) -> String {
+    message
+        .chars()
+        .map(|character| if is_unprintable(character) { ' ' } else { character })
+        .collect()
 }

@@ -129,7 +129,7 @@ fn worse(one: Status, other: Status) -> Status {
         Status::Done => 0,
         Status::No => 1,
         Status::Failed => 2,
-        Status::Usage => 3,
+        Status::Usage | Status::Exit(_) => 3,
     };
     std::cmp::max_by_key(one, other, weight)
 }

@@ -60,6 +60,9 @@ pub trait Kernel {
     /// See [`WriteError`]. After [`WriteError::TimedOut`] the write may still come to pass.
     fn write(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError>;
 
+    /// Nothing will be written for a while: what waits for writes may go.
+    fn rest(&self) {}
+
     /// Called right before each change outside sysfs; an error is as if the change itself had failed.
     ///
     /// # Errors

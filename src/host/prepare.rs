@@ -82,6 +82,7 @@ fn verb(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Claimed { .. }
         | Refusal::ActiveMismatch { .. }
+        | Refusal::Elsewhere { .. }
         | Refusal::Removing { .. }
         | Refusal::InUse { .. } => "use",
         _ => "create",

@@ -6,10 +6,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The program of that name that comes after us on PATH, known by device and inode, or the first one where we
-/// are not there.
+/// The program of that name that comes after us on PATH, or the first one where we are not there. We are known
+/// by device and inode, and our place by the path by which we were started: of several links and copies of us,
+/// each then goes on behind itself.
 #[must_use]
-pub fn next_on_path(name: &OsStr, path: &OsStr, ourselves: &Path) -> Option<PathBuf> {
+pub fn next_on_path(started: &Path, path: &OsStr, ourselves: &Path) -> Option<PathBuf> {
+    let name = started.file_name()?;
     let own = identity(ourselves)?;
     // An empty entry is the working directory (environ(7)).
     let files = env::split_paths(path).map(|folder| Path::new(".").join(folder).join(name));
@@ -19,10 +21,11 @@ pub fn next_on_path(name: &OsStr, path: &OsStr, ourselves: &Path) -> Option<Path
             Some((file, identity))
         })
         .collect();
-    let after = files.iter().position(|(_, identity)| *identity == own).unwrap_or(0);
+    let place = files.iter().position(|(file, _)| file == started);
+    let after = place.or_else(|| files.iter().position(|(_, identity)| *identity == own));
     files
         .into_iter()
-        .skip(after)
+        .skip(after.unwrap_or(0))
         .find(|(_, identity)| *identity != own)
         .map(|(file, _)| file)
 }

@@ -25,7 +25,6 @@ mod watch;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::unistd::getpid;
 
 use self::adopted::Adopted;
 pub use self::held::Held;
@@ -40,7 +39,7 @@ use super::processes;
 use super::release::{self, ReleaseError};
 use super::root::Root;
 use super::share;
-use crate::model::claim::Claimant;
+use crate::model::claim::{Claimant, ProcessId};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -83,6 +82,7 @@ impl Supervisor<'_> {
 
     /// Lets QEMU run, stays until it has ended, or is in the background, and gives its devices back once it
     /// has. Besides its end, what could not be given back.
+    #[must_use]
     pub fn run(&self, qemu: Supervised, signals: &Signals) -> (End, Vec<ReleaseError>) {
         self.kernel.rest();
         descriptors::close_inherited();
@@ -95,50 +95,62 @@ impl Supervisor<'_> {
 
     fn run_into_background(&self, qemu: Supervised, signals: &Signals) -> (End, Vec<ReleaseError>) {
         if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
-            log::error!("cannot become the parent of the QEMU that stays: {}", errno.desc());
+            log::error!(
+                "cannot become the parent of the QEMU that stays: {}",
+                errno.desc()
+            );
         }
-        let own = self.claim_ourselves(&qemu);
-        let mut adopted = Adopted::new(&self.root, qemu.held.pid());
+        let Supervised {
+            held,
+            claimant: first,
+            name,
+            devices,
+            ..
+        } = qemu;
+        let share = |claimant| self.share(&devices, claimant, &name);
+        // For the moment in which the process that we started has ended and the one that stays has no claim yet.
+        let own = processes::find(&self.root, std::process::id());
+        let own = own.map(|process| Claimant::Process(process.id));
+        own.into_iter().for_each(share);
+        let mut adopted = Adopted::new(&self.root, held.pid());
         let mut look = || {
             for process in adopted.look() {
-                self.share(&qemu, Claimant::Process(process));
+                share(Claimant::Process(process));
             }
         };
-        let end = watch::watch(qemu.held.let_go(), signals, Some(&mut look));
+        let end = watch::watch(held.let_go(), signals, Some(&mut look));
         look();
-        let left = adopted.living();
-        let pidfds: Vec<(Claimant, OwnedFd)> = left
-            .into_iter()
-            .filter_map(|process| Some((Claimant::Process(process), detached::open(process.pid)?)))
-            .collect();
-        if !pidfds.is_empty() {
-            if let Err(errno) = detached::start(self, &pidfds) {
-                log::error!("cannot wait for the end of QEMU: {}", errno.desc());
-            }
+        self.detach(&adopted);
+        let claimants = std::iter::once(first).chain(own);
+        (
+            end,
+            claimants.flat_map(|claimant| self.give_back(claimant)).collect(),
+        )
+    }
+
+    /// Leaves somebody behind who waits for those that stay.
+    fn detach(&self, adopted: &Adopted<'_>) {
+        let open = |process: ProcessId| Some((Claimant::Process(process), detached::open(process.pid)?));
+        let waited: Vec<(Claimant, OwnedFd)> = adopted.living().into_iter().filter_map(open).collect();
+        if waited.is_empty() {
+            return;
         }
-        let mut errors = self.give_back(qemu.claimant);
-        errors.extend(own.into_iter().flat_map(|own| self.give_back(own)));
-        (end, errors)
+        if let Err(errno) = detached::start(self, &waited) {
+            log::error!("cannot wait for the end of QEMU: {}", errno.desc());
+        }
     }
 
-    /// Claims the devices ourselves: for the moment in which the process that we started has ended, and the
-    /// QEMU that stays has no claim yet.
-    fn claim_ourselves(&self, qemu: &Supervised) -> Option<Claimant> {
-        let own = processes::find(&self.root, getpid().as_raw().unsigned_abs())?;
-        let own = Claimant::Process(own.id);
-        self.share(qemu, own);
-        Some(own)
-    }
-
-    fn share(&self, qemu: &Supervised, claimant: Claimant) {
-        let name = named(&qemu.name, claimant);
-        if let Err(error) = share::share(&self.machine(), &qemu.devices, claimant, &name) {
+    fn share(&self, devices: &[MdevUuid], claimant: Claimant, name: &str) {
+        let name = named(name, claimant);
+        if let Err(error) = share::share(&self.machine(), devices, claimant, &name) {
             log::error!("{name} does not claim its devices: {}", release::chain(&error));
         }
     }
 
     fn give_back(&self, claimant: Claimant) -> Vec<ReleaseError> {
-        release::release(&self.machine(), claimant).err().unwrap_or_default()
+        release::release(&self.machine(), claimant)
+            .err()
+            .unwrap_or_default()
     }
 }
 

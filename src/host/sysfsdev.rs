@@ -7,7 +7,7 @@ use super::root::Root;
 use super::sysfs;
 use crate::model::names::{MdevUuid, ParentName};
 
-/// As many links are followed, one after the other, as the kernel would (path_resolution(7)).
+/// As many links are followed, one after the other, as the kernel would (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 /// The mediated device that a path leads to, and the parent below which it looks for it, where it does.
@@ -46,7 +46,10 @@ fn below(root: &Root, path: &Path) -> PathBuf {
 
 /// The device of that name, where the folder is one in which the kernel shows devices.
 fn in_folder(root: &Root, folder: &Path, name: &str) -> Option<(MdevUuid, Option<ParentName>)> {
-    let uuid: MdevUuid = name.parse().ok().filter(|uuid: &MdevUuid| uuid.to_string() == name)?;
+    let uuid: MdevUuid = name
+        .parse()
+        .ok()
+        .filter(|uuid: &MdevUuid| uuid.to_string() == name)?;
     if is_same(&root.path(sysfs::DEVICES), folder) {
         return Some((uuid, None));
     }

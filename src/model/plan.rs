@@ -26,8 +26,30 @@ pub struct Wanted {
 pub enum Origin {
     /// Its own definition.
     Definition,
+    /// Its own definition under this parent, below which alone it is looked for.
+    DefinitionUnder(ParentName),
     /// A pool.
     Pool(super::names::PoolName),
+}
+
+impl Wanted {
+    /// Whether it is of no use below this parent.
+    fn is_elsewhere(&self, parent: &ParentName) -> bool {
+        matches!(&self.origin, Origin::DefinitionUnder(asked) if asked != parent)
+    }
+
+    /// Why it cannot be had, where these are the parents below which it is, or would be.
+    fn refuse_elsewhere(&self, parents: Vec<ParentName>) -> Option<Refusal> {
+        match &self.origin {
+            Origin::DefinitionUnder(asked) if !parents.is_empty() && !parents.contains(asked) => {
+                Some(Refusal::Elsewhere {
+                    asked: asked.clone(),
+                    parents,
+                })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a start does about one device.
@@ -203,13 +225,20 @@ impl Planner<'_> {
         if let Origin::Pool(pool) = &wanted.origin {
             return Action::Refuse(Refusal::NoPool { pool: pool.clone() }, None);
         }
-        let defined = self.inventory.definitions(wanted.uuid);
+        let mut defined = self.inventory.definitions(wanted.uuid);
         let record = self.inventory.record(wanted.uuid);
         match (self.inventory.active(wanted.uuid), record) {
             (Some(active), Some(record)) if is_ours(&record, &active) => {
+                if wanted.is_elsewhere(&active.parent) {
+                    return self.create(wanted, &defined, Some(record));
+                }
+                defined.retain(|one| !wanted.is_elsewhere(&one.parent));
                 self.decide_ours(wanted, &defined, active, record)
             }
-            (Some(active), _) => decide_others(wanted, &defined, active),
+            (Some(active), _) => match wanted.refuse_elsewhere(vec![active.parent.clone()]) {
+                Some(refusal) => Action::Refuse(refusal, None),
+                None => decide_others(wanted, &defined, active),
+            },
             (None, Some(record)) if self.inventory.lingers(wanted.uuid, &record.parent) => {
                 self.decide_lingering(record.parent)
             }
@@ -254,7 +283,7 @@ impl Planner<'_> {
     /// Takes the first definition that can be hosted.
     fn create(&mut self, wanted: &Wanted, defined: &[Defined], old: Option<Record>) -> Action {
         let mut refusals: Vec<(ParentName, Refusal, Option<Place>)> = Vec::new();
-        for one in defined {
+        for one in defined.iter().filter(|one| !wanted.is_elsewhere(&one.parent)) {
             let place = match &one.definition {
                 Ok(definition) => Place {
                     parent: one.parent.clone(),
@@ -282,8 +311,12 @@ impl Planner<'_> {
         }
         match refusals.len() {
             0 => {
-                let nearest = nearest(&wanted.uuid, self.inventory.all_defined());
-                Action::Refuse(Refusal::NoDefinition { nearest }, None)
+                let parents = defined.iter().map(|one| one.parent.clone()).collect();
+                let refusal = wanted.refuse_elsewhere(parents);
+                let refusal = refusal.unwrap_or_else(|| Refusal::NoDefinition {
+                    nearest: nearest(&wanted.uuid, self.inventory.all_defined()),
+                });
+                Action::Refuse(refusal, None)
             }
             1 => {
                 let (_, refusal, place) = refusals.remove(0);

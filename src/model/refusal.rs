@@ -141,6 +141,17 @@ pub enum Refusal {
         /// What it should be.
         defined_type: TypeName,
     },
+    /// It is looked for below a parent that has nothing to do with it.
+    #[error(
+        "it is looked for below {asked}, but belongs below {}; write sysfsdev=/sys/bus/mdev/devices/UUID, which is right wherever it is",
+        List(parents)
+    )]
+    Elsewhere {
+        /// Where it is looked for.
+        asked: ParentName,
+        /// Where it is, or would be made.
+        parents: Vec<ParentName>,
+    },
     /// Another domain has it.
     #[error("it belongs to {name}, which is running; stop that one first or give this domain another device")]
     Claimed {
@@ -196,6 +207,7 @@ impl Refusal {
             Refusal::OtherType { .. } | Refusal::OwnOtherType { .. } => "other-type",
             Refusal::ModelMismatch { .. } => "model-mismatch",
             Refusal::ActiveMismatch { .. } => "active-mismatch",
+            Refusal::Elsewhere { .. } => "elsewhere",
             Refusal::Claimed { .. } => "claimed",
             Refusal::Removing { .. } => "removing",
             Refusal::InUse { .. } => "in-use",

@@ -6,3 +6,4 @@ mod support;
 mod fake;
 mod hook;
 mod observations;
+mod run;

@@ -45,6 +45,10 @@ impl Kernel for Sysfs {
         }
         answer
     }
+
+    fn rest(&self) {
+        drop(self.worker.borrow_mut().take());
+    }
 }
 
 /// A child process, idle or at its one write.

@@ -60,7 +60,12 @@ impl<'a> Adopted<'a> {
 /// Our children (proc(5), `/proc/PID/task/TID/children`).
 fn children(root: &Root) -> Vec<u32> {
     let own = std::process::id().to_string();
-    let path = root.path("/proc").join(&own).join("task").join(&own).join("children");
+    let path = root
+        .path("/proc")
+        .join(&own)
+        .join("task")
+        .join(&own)
+        .join("children");
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split_ascii_whitespace()
         .filter_map(|pid| pid.parse().ok())

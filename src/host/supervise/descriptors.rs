@@ -14,8 +14,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 /// Closes what we were started with, but for standard error, on which we may have to complain.
 pub(super) fn close_inherited() {
     if let Ok(nothing) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
-        drop(dup2_stdin(&nothing));
-        drop(dup2_stdout(&nothing));
+        let _ = dup2_stdin(&nothing);
+        let _ = dup2_stdout(&nothing);
     }
     // Ours alone, whatever `--root` is. What we opened ourselves would not survive exec; what did, is not ours.
     let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();

@@ -14,7 +14,7 @@ use super::{Supervisor, descriptors};
 use crate::host::release;
 use crate::model::claim::Claimant;
 
-/// What becomes readable when a process of ours ends (pidfd_open(2), Linux 5.3).
+/// What becomes readable when a process of ours ends (`pidfd_open(2)`, Linux 5.3).
 pub(super) fn open(pid: u32) -> Option<OwnedFd> {
     // SAFETY: takes two numbers, gives a new descriptor that is closed at exec.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0_u32) };
@@ -31,10 +31,14 @@ pub(super) fn start(supervisor: &Supervisor<'_>, processes: &[(Claimant, OwnedFd
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
             // That one of these fails must not cost the devices.
-            drop((setsid(), chdir("/"), descriptors::close_standard_error()));
+            let _ = (setsid(), chdir("/"), descriptors::close_standard_error());
             for (claimant, pidfd) in processes {
                 wait(pidfd);
-                for error in release::release(&supervisor.machine(), *claimant).err().into_iter().flatten() {
+                for error in release::release(&supervisor.machine(), *claimant)
+                    .err()
+                    .into_iter()
+                    .flatten()
+                {
                     log::error!("{}", release::chain(&error));
                 }
             }
@@ -47,7 +51,10 @@ pub(super) fn start(supervisor: &Supervisor<'_>, processes: &[(Claimant, OwnedFd
 
 fn wait(pidfd: &OwnedFd) {
     loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+        match poll(
+            &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        ) {
             Err(Errno::EINTR) | Ok(0) => {}
             _ => return,
         }

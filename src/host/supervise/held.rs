@@ -10,9 +10,9 @@ use nix::libc;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
 
+use super::inherited;
 use super::program::Program;
 use super::signals::Signals;
-use super::inherited;
 
 /// A process that waits for a byte, then becomes QEMU. Dropped, it ends instead.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Held {
                     inherited::restore();
                     let errno = program.exec() as i32;
                     // Four bytes fit into an empty pipe.
-                    drop(write(&failure, &errno.to_ne_bytes()));
+                    let _ = write(&failure, &errno.to_ne_bytes());
                 }
                 // SAFETY: ends the child at once; nothing of the parent's (its guards) may be finished twice.
                 unsafe { libc::_exit(127) }
@@ -69,7 +69,7 @@ impl Held {
     pub(super) fn let_go(mut self) -> Running {
         let report = self.pipes.take().map(|(go, report)| {
             // That it has died meanwhile is seen when it is waited for.
-            drop(write(&go, b"!"));
+            let _ = write(&go, b"!");
             report
         });
         Running {

@@ -18,11 +18,7 @@ impl Program {
     ///
     /// # Errors
     /// There is a NUL byte in one of them, which no command line has.
-    pub fn new(
-        file: &OsStr,
-        name: &OsStr,
-        arguments: Vec<OsString>,
-    ) -> Result<Self, std::ffi::NulError> {
+    pub fn new(file: &OsStr, name: &OsStr, arguments: Vec<OsString>) -> Result<Self, std::ffi::NulError> {
         let name = std::iter::once(name.to_owned());
         Ok(Program {
             file: CString::new(file.as_bytes())?,

@@ -49,8 +49,8 @@ impl Signals {
     /// Makes it as it was, in a process that is to become QEMU.
     pub(super) fn restore(&self) {
         // SAFETY: what is put back was there before.
-        drop(unsafe { sigaction(Signal::SIGCHLD, &self.on_child) });
-        drop(self.mask.thread_set_mask());
+        let _ = unsafe { sigaction(Signal::SIGCHLD, &self.on_child) };
+        let _ = self.mask.thread_set_mask();
     }
 
     /// What becomes readable when there is a signal.
@@ -70,31 +70,30 @@ impl Signals {
             }
         }
     }
+}
 
-    /// Stops us as a child of ours was stopped, until somebody continues us.
-    pub(super) fn stop_like(&self, child: Pid, number: c_int) {
-        let Ok(signal @ (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)) = Signal::try_from(number)
-        else {
-            return;
-        };
-        let Ok(before) = set(signal, SigHandler::SigDfl) else {
-            return;
-        };
-        // It stays pending: all are held back. A SIGCONT takes it away again, whenever it comes.
-        drop(raise(signal));
-        let flags = WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        if matches!(waitid(Id::Pid(child), flags), Ok(WaitStatus::Continued(_))) {
-            // That one came before ours was pending. Ignoring a signal takes a pending one away.
-            drop(set(signal, SigHandler::SigIgn));
-        } else {
-            let only = SigSet::from(signal);
-            // Here we are stopped.
-            drop(only.thread_unblock());
-            drop(only.thread_block());
-        }
-        // SAFETY: what is put back was there before.
-        drop(unsafe { sigaction(signal, &before) });
+/// Stops us as a child of ours was stopped, until somebody continues us. All signals are held back.
+pub(super) fn stop_like(child: Pid, number: c_int) {
+    let Ok(signal @ (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU)) = Signal::try_from(number) else {
+        return;
+    };
+    let Ok(before) = set(signal, SigHandler::SigDfl) else {
+        return;
+    };
+    // It stays pending: all are held back. A SIGCONT takes it away again, whenever it comes.
+    let _ = raise(signal);
+    let flags = WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    if matches!(waitid(Id::Pid(child), flags), Ok(WaitStatus::Continued(_))) {
+        // That one came before ours was pending. Ignoring a signal takes a pending one away.
+        let _ = set(signal, SigHandler::SigIgn);
+    } else {
+        let only = SigSet::from(signal);
+        // Here we are stopped.
+        let _ = only.thread_unblock();
+        let _ = only.thread_block();
     }
+    // SAFETY: what is put back was there before.
+    let _ = unsafe { sigaction(signal, &before) };
 }
 
 fn set(signal: Signal, handler: SigHandler) -> Result<SigAction, Errno> {
@@ -141,7 +140,11 @@ mod tests {
             (libc::SIGCHLD, libc::CLD_EXITED, false, false),
             (libc::SIGCHLD, libc::SI_USER, false, false),
         ] {
-            assert_eq!(is_for_qemu(number, code, is_leader), passes, "{number} {code} {is_leader}");
+            assert_eq!(
+                is_for_qemu(number, code, is_leader),
+                passes,
+                "{number} {code} {is_leader}"
+            );
         }
     }
 }

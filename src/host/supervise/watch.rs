@@ -7,7 +7,7 @@ use nix::libc::{self, c_int};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::held::Running;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 
 /// So often, in milliseconds, is looked for the QEMU that goes into the background.
 const LOOK: u8 = 10;
@@ -28,10 +28,16 @@ pub(super) fn watch(mut child: Running, signals: &Signals, mut look: Option<&mut
     loop {
         let mut status = 0;
         // SAFETY: asks about our own child; `status` has room for the answer.
-        let pid = unsafe { libc::waitpid(child.pid.as_raw(), &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        let pid = unsafe {
+            libc::waitpid(
+                child.pid.as_raw(),
+                &raw mut status,
+                libc::WNOHANG | libc::WUNTRACED,
+            )
+        };
         if pid == child.pid.as_raw() {
             if libc::WIFSTOPPED(status) {
-                signals.stop_like(child.pid, libc::WSTOPSIG(status));
+                signals::stop_like(child.pid, libc::WSTOPSIG(status));
             } else {
                 return child.failure().map_or_else(|| end(status), End::NotRun);
             }
@@ -45,7 +51,10 @@ pub(super) fn watch(mut child: Running, signals: &Signals, mut look: Option<&mut
             timeout = PollTimeout::from(LOOK);
         }
         // Interrupted or not, what there is to see is looked at.
-        drop(poll(&mut [PollFd::new(signals.descriptor(), PollFlags::POLLIN)], timeout));
+        let _ = poll(
+            &mut [PollFd::new(signals.descriptor(), PollFlags::POLLIN)],
+            timeout,
+        );
         signals.relay(child.pid);
     }
 }
