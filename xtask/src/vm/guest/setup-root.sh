@@ -41,8 +41,7 @@ systemctl mask --quiet \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
     logrotate.timer man-db.timer systemd-tmpfiles-clean.timer e2scrub_reap.service \
     getty@tty1.service systemd-networkd-wait-online.service systemd-update-utmp.service \
-    systemd-update-utmp-runlevel.service libvirt-guests.service \
-    virtlockd.socket virtlockd-admin.socket
+    systemd-update-utmp-runlevel.service libvirt-guests.service
 rm -f /etc/libvirt/qemu/networks/autostart/*
 
 install -m 0755 /setup/run-command.sh /usr/lib/automdev-vm-run
