@@ -297,7 +297,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     let folder = Folder::new();
     let path = folder.write("vm.xml", raw());
     for option in [None, Some("--diff")] {
-        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
         drop(reader);
         let output = program()
             .arg(&path)
