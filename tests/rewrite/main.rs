@@ -5,6 +5,7 @@ mod files;
 mod generate;
 mod oracle;
 mod property;
+mod random;
 mod samples;
 mod scale;
 
