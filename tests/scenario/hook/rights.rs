@@ -3,10 +3,34 @@
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::host::{Answer, spawn};
 
 const NOBODY: u32 = 65534;
+
+/// The program where that user can reach it: a build folder may be in a home.
+struct Reachable(PathBuf);
+
+impl Reachable {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("automdev-on-fake-{}-{number}", std::process::id()));
+        // By another process: what one of ours has open for writing while another test forks cannot be run.
+        let mut copy = std::process::Command::new("install");
+        let copied = copy.args(["-m", "755"]).arg(host::program()).arg(&path).status();
+        assert!(copied.is_ok_and(|status| status.success()));
+        Reachable(path)
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
 
 /// Calls the hook as an ordinary user, where the tests may do that.
 fn as_user(host: &Host, domain: &Domain, event: [&str; 2]) -> Option<Answer> {
@@ -14,14 +38,9 @@ fn as_user(host: &Host, domain: &Domain, event: [&str; 2]) -> Option<Answer> {
         eprintln!("only root can become another user");
         return None;
     }
-    // The program where that user can reach it: a build folder may be in a home.
-    let program = host.at("automdev");
-    if !program.exists() {
-        fs::copy(host::program(), &program).expect("a copy");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
-        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
-    }
-    let mut command = std::process::Command::new(program);
+    fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    let program = Reachable::new();
+    let mut command = std::process::Command::new(&program.0);
     command
         .arg("--root")
         .arg(host.path())
@@ -60,7 +79,7 @@ fn a_marked_one_is_refused_clearly_and_its_release_is_silent() {
             host.prepare(&other).done();
             host.release(&other).done();
         }
-        let before = host.snapshot().without(&["automdev"]);
+        let before = host.snapshot();
         let Some(answer) = as_user(&host, &vm, ["prepare", "begin"]) else {
             return;
         };
@@ -69,6 +88,6 @@ fn a_marked_one_is_refused_clearly_and_its_release_is_silent() {
         );
         let answer = as_user(&host, &vm, ["release", "end"]).expect("root, as before");
         answer.done();
-        before.assert_unchanged(&host.snapshot().without(&["automdev"]));
+        before.assert_unchanged(&host.snapshot());
     }
 }
