@@ -11,8 +11,8 @@ use super::{Status, complain};
 use crate::host::kernel::Kernel;
 use crate::host::ledger::Ledger;
 use crate::host::root::Root;
-use crate::host::survey::{Survey, SurveyError};
-use crate::host::{definitions, machine, release};
+use crate::host::survey::{Failure, Survey};
+use crate::host::{definitions, machine, release, sysfs};
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, Select};
 use crate::model::plan::{self, Patience};
@@ -60,8 +60,14 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         args.files.into_iter().map(Some).collect()
     };
     let mut status = Status::Done;
-    let mut notes = Vec::new();
-    for (index, file) in files.iter().enumerate() {
+    // Which devices are marked may depend on what is defined, even where a plan asks for nothing more.
+    let mut notes: Vec<String> = definitions::parents(root)
+        .err()
+        .iter()
+        .map(|error| release::chain(error))
+        .collect();
+    let mut is_later = false;
+    for file in &files {
         let input = match Input::read(file.as_deref()) {
             Ok(input) => input,
             Err(error) => {
@@ -78,11 +84,23 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
             }
         };
         let (report, failures) = plan_domain(root, kernel, settings.select, &input.name, &domain);
-        notes.extend(failures.iter().map(|failure| release::chain(failure)));
+        notes.extend(
+            failures
+                .iter()
+                .filter(|failure| failure.is_denied())
+                .map(|failure| release::chain(&failure.error)),
+        );
+        if failures
+            .iter()
+            .any(|failure| failure.is_denied() && !failure.leaves_a_plan())
+        {
+            status = worse(status, Status::Failed);
+        }
         let printed = match args.format {
-            Format::Text => text::print(&report, Palette::for_stdout(), index > 0),
+            Format::Text => text::print(&report, Palette::for_stdout(), is_later),
             Format::Json => json::line(&report),
         };
+        is_later = true;
         if let Err(error) = io::stdout().lock().write_all(printed.as_bytes()) {
             return if error.kind() == io::ErrorKind::BrokenPipe {
                 Ok(status)
@@ -115,12 +133,18 @@ fn plan_domain(
     select: Select,
     file: &str,
     domain: &Domain,
-) -> (Report, Vec<SurveyError>) {
+) -> (Report, Vec<Failure>) {
     let ledger = Ledger::look(root, kernel);
-    let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain));
     let wanted = plan::wanted(domain, select, |uuid| definitions::is_defined(root, uuid));
+    let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain)).before_giving_back(&wanted);
     let plan = plan::plan(&wanted, &survey, Patience::Exhausted);
-    (Report::new(file, domain, &plan), survey.into_failures())
+    let is_active = |uuid| sysfs::active(root, uuid).is_ok_and(|active| active.is_some());
+    let mut report = Report::new(file, domain, &plan, is_active);
+    let failures = survey.into_failures();
+    for failure in failures.iter().filter(|failure| !failure.leaves_a_plan()) {
+        report.refuse(failure.uuid, "unreadable", &release::chain(&failure.error));
+    }
+    (report, failures)
 }
 
 /// What could not be read outweighs an answer, and a no outweighs a yes.

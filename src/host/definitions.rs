@@ -1,5 +1,7 @@
 //! The persistent definitions on disk: mdevctl's store, `/etc/mdevctl.d/PARENT/UUID`.
 
+use std::io;
+
 use super::files;
 use super::root::Root;
 use crate::model::definition::{Definition, DefinitionError};
@@ -15,24 +17,42 @@ const SCRIPTS: &str = "scripts.d";
 /// Larger than any definition.
 const MOST_BYTES: usize = 1 << 20;
 
+/// Why it cannot be told what is defined.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}")]
+pub struct StoreError {
+    /// The folder or file of the store.
+    pub path: String,
+    /// Why not.
+    pub source: io::Error,
+}
+
 /// The parents under which something may be defined, sorted.
-#[must_use]
-pub fn parents(root: &Root) -> Vec<ParentName> {
-    let names = files::names(&root.path(STORE)).unwrap_or_default();
-    names
+///
+/// # Errors
+/// The store is there, and cannot be read.
+pub fn parents(root: &Root) -> Result<Vec<ParentName>, StoreError> {
+    let names = files::names(&root.path(STORE)).map_err(|source| StoreError {
+        path: STORE.to_owned(),
+        source,
+    })?;
+    Ok(names
         .iter()
         .filter(|name| *name != SCRIPTS)
         .filter_map(|name| name.parse().ok())
-        .collect()
+        .collect())
 }
 
 /// The definitions of one device, in the order of their parents' names. Reads no other device's.
-#[must_use]
-pub fn of_device(root: &Root, uuid: MdevUuid) -> Vec<Defined> {
-    parents(root)
-        .into_iter()
-        .filter_map(|parent| read(root, parent, uuid))
-        .collect()
+///
+/// # Errors
+/// The store cannot be read, or the caller may not read what it may have of the device.
+pub fn of_device(root: &Root, uuid: MdevUuid) -> Result<Vec<Defined>, StoreError> {
+    let mut defined = Vec::new();
+    for parent in parents(root)? {
+        defined.extend(read(root, parent, uuid)?);
+    }
+    Ok(defined)
 }
 
 /// Whether a device has a definition, good or broken.
@@ -40,22 +60,27 @@ pub fn of_device(root: &Root, uuid: MdevUuid) -> Vec<Defined> {
 pub fn is_defined(root: &Root, uuid: MdevUuid) -> bool {
     let store = root.path(STORE);
     parents(root)
+        .unwrap_or_default()
         .iter()
         .any(|parent| store.join(parent.as_str()).join(uuid.to_string()).exists())
 }
 
-fn read(root: &Root, parent: ParentName, uuid: MdevUuid) -> Option<Defined> {
+fn read(root: &Root, parent: ParentName, uuid: MdevUuid) -> Result<Option<Defined>, StoreError> {
     let file = format!("{STORE}/{parent}/{uuid}");
     let definition = match files::read_bounded(&root.path(&file), MOST_BYTES) {
         Ok(Some(text)) => Definition::parse(&text),
-        Ok(None) => return None,
+        Ok(None) => return Ok(None),
+        // Whether it is there at all is not known.
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(StoreError { path: file, source });
+        }
         Err(error) => Err(DefinitionError(error.to_string())),
     };
-    Some(Defined {
+    Ok(Some(Defined {
         parent,
         file,
         definition,
-    })
+    }))
 }
 
 /// All devices that have a definition. Files whose names are no UUID are not definitions.
@@ -63,6 +88,7 @@ fn read(root: &Root, parent: ParentName, uuid: MdevUuid) -> Option<Defined> {
 pub fn all(root: &Root) -> Vec<MdevUuid> {
     let store = root.path(STORE);
     let mut uuids: Vec<MdevUuid> = parents(root)
+        .unwrap_or_default()
         .iter()
         .flat_map(|parent| files::names(&store.join(parent.as_str())).unwrap_or_default())
         .filter_map(|name| name.parse().ok())

@@ -3,15 +3,17 @@
 use std::cell::RefCell;
 use std::io;
 
-use super::definitions;
+use super::definitions::{self, StoreError};
 use super::ledger::{Ledger, LedgerError};
 use super::life;
 use super::processes;
+use super::release;
 use super::root::Root;
 use super::sysfs;
-use crate::model::claim::{Claim, Claimant, Holder, Record};
+use crate::model::claim::{Claim, Claimant, Holder, Life, Record};
 use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
+use crate::model::plan::{Wanted, is_ours};
 
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,46 @@ pub enum SurveyError {
         /// Why not.
         source: io::Error,
     },
+    /// What is defined cannot be told.
+    #[error(transparent)]
+    Definitions(#[from] StoreError),
+}
+
+impl SurveyError {
+    /// Whether another user may read it.
+    fn is_denied(&self) -> bool {
+        let source = match self {
+            SurveyError::Ledger(LedgerError::File { source, .. })
+            | SurveyError::Sysfs { source, .. }
+            | SurveyError::Definitions(StoreError { source, .. }) => source,
+            SurveyError::Ledger(_) => return false,
+        };
+        source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+/// Something about a wanted device that could not be read.
+#[derive(Debug)]
+pub struct Failure {
+    /// The device.
+    pub uuid: MdevUuid,
+    /// What, and why not.
+    pub error: SurveyError,
+}
+
+impl Failure {
+    /// Whether it is only the one who looks that may not read it: root may.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.error.is_denied()
+    }
+
+    /// Whether a plan says something about the device all the same, if less: without the ledger, it is made for a
+    /// host on which automdev has made nothing so far.
+    #[must_use]
+    pub fn leaves_a_plan(&self) -> bool {
+        self.is_denied() && matches!(self.error, SurveyError::Ledger(_))
+    }
 }
 
 /// A look at this host on behalf of one claimant.
@@ -34,7 +76,8 @@ pub struct Survey<'a> {
     root: &'a Root,
     ledger: &'a Ledger<'a>,
     claimant: Option<Claimant>,
-    failures: RefCell<Vec<SurveyError>>,
+    given_back: Vec<Record>,
+    failures: RefCell<Vec<Failure>>,
 }
 
 impl<'a> Survey<'a> {
@@ -45,8 +88,36 @@ impl<'a> Survey<'a> {
             root,
             ledger,
             claimant,
+            given_back: Vec::new(),
             failures: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The same for a dry run, before the claimant has given back what it had and does not want any more.
+    #[must_use]
+    pub fn before_giving_back(mut self, wanted: &[Wanted]) -> Self {
+        let held = self
+            .claimant
+            .and_then(|claimant| release::holdings(self.ledger, claimant).ok());
+        self.given_back = held
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|held| wanted.iter().all(|wanted| wanted.uuid != *held))
+            .filter_map(|held| self.gives_back(held))
+            .collect();
+        self
+    }
+
+    /// The record of a device that goes when the claimant gives it back. What cannot be read of one that is not
+    /// wanted is no hindrance to a start.
+    fn gives_back(&self, uuid: MdevUuid) -> Option<Record> {
+        let record = self.ledger.record(uuid).ok()??;
+        let active = sysfs::active(self.root, uuid).ok()??;
+        let mut holders = self.readable_holders(uuid).into_iter();
+        let goes = is_ours(&record, &active)
+            && holders.all(|holder| holder.life == Life::Gone)
+            && self.users(uuid).is_empty();
+        goes.then_some(record)
     }
 
     /// Ends the look.
@@ -54,20 +125,22 @@ impl<'a> Survey<'a> {
     /// # Errors
     /// The first thing that could not be read; the plan made meanwhile is not to be used.
     pub fn finish(self) -> Result<(), SurveyError> {
-        self.into_failures().into_iter().next().map_or(Ok(()), Err)
+        let first = self.into_failures().into_iter().next();
+        first.map_or(Ok(()), |failure| Err(failure.error))
     }
 
     /// Ends the look, and tells all that could not be read: where the plan is only to be shown, it is as good as
     /// what could be.
     #[must_use]
-    pub fn into_failures(self) -> Vec<SurveyError> {
+    pub fn into_failures(self) -> Vec<Failure> {
         self.failures.into_inner()
     }
 
     /// The answer, or none and the failure noted.
-    fn note<T: Default, E: Into<SurveyError>>(&self, answer: Result<T, E>) -> T {
+    fn note<T: Default, E: Into<SurveyError>>(&self, uuid: MdevUuid, answer: Result<T, E>) -> T {
         answer.unwrap_or_else(|error| {
-            self.failures.borrow_mut().push(error.into());
+            let error = error.into();
+            self.failures.borrow_mut().push(Failure { uuid, error });
             T::default()
         })
     }
@@ -103,7 +176,7 @@ impl<'a> Survey<'a> {
 
 impl Inventory for Survey<'_> {
     fn definitions(&self, uuid: MdevUuid) -> Vec<Defined> {
-        definitions::of_device(self.root, uuid)
+        self.note(uuid, definitions::of_device(self.root, uuid))
     }
 
     fn all_defined(&self) -> Vec<MdevUuid> {
@@ -111,11 +184,12 @@ impl Inventory for Survey<'_> {
     }
 
     fn active(&self, uuid: MdevUuid) -> Option<Active> {
-        self.note(sysfs::active(self.root, uuid).map_err(|source| SurveyError::Sysfs { uuid, source }))
+        let active = sysfs::active(self.root, uuid);
+        self.note(uuid, active.map_err(|source| SurveyError::Sysfs { uuid, source }))
     }
 
     fn record(&self, uuid: MdevUuid) -> Option<Record> {
-        self.note(self.ledger.record(uuid))
+        self.note(uuid, self.ledger.record(uuid))
     }
 
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {
@@ -128,10 +202,10 @@ impl Inventory for Survey<'_> {
     }
 
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {
-        let claimants = self.note(self.ledger.claimants_of(uuid));
+        let claimants = self.note(uuid, self.ledger.claimants_of(uuid));
         self.others(claimants)
             .filter_map(|claimant| {
-                let claim = self.note(self.ledger.claim(uuid, claimant))?;
+                let claim = self.note(uuid, self.ledger.claim(uuid, claimant))?;
                 Some(self.holder(claimant, claim))
             })
             .collect()
@@ -174,5 +248,9 @@ impl Inventory for Survey<'_> {
 
     fn gpu(&self, parent: &ParentName) -> String {
         sysfs::gpu(self.root, parent)
+    }
+
+    fn given_back(&self) -> Vec<Record> {
+        self.given_back.clone()
     }
 }

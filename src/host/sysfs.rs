@@ -127,7 +127,15 @@ pub fn offer(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<O
         available: read("available_instances")
             .and_then(|count| count.parse().ok())
             .unwrap_or_default(),
+        most: read("description").and_then(|text| parse_most(&text)),
     })
+}
+
+/// NVIDIA's descriptions: `num_heads=4, frl_config=60, framebuffer=1024M, max_resolution=…, max_instance=16`.
+fn parse_most(description: &str) -> Option<u32> {
+    let (_, most) = description.split_once("max_instance=")?;
+    let end = most.find(|character: char| !character.is_ascii_digit());
+    most[..end.unwrap_or(most.len())].parse().ok()
 }
 
 /// The names of all types that a parent offers.

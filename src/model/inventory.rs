@@ -44,6 +44,9 @@ pub trait Inventory {
 
     /// Which GPU a parent is part of: the physical function of a virtual one, else the parent itself.
     fn gpu(&self, parent: &ParentName) -> String;
+
+    /// The devices of ours that the claimant had, does not want any more, and gives back before anything is made.
+    fn given_back(&self) -> Vec<Record>;
 }
 
 /// A definition of a device under one parent.
@@ -90,6 +93,8 @@ pub struct Offer {
     pub device_api: String,
     /// How many more can be made, as the driver says; a hint.
     pub available: u32,
+    /// How many of it the whole GPU takes, where the driver says so: `max_instance` in NVIDIA's description.
+    pub most: Option<u32>,
 }
 
 /// A device that takes room on a GPU.

@@ -160,10 +160,11 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
     let mut planner = Planner {
         inventory,
         patience,
-        // What is remade gives its room back before anything is made.
-        remade: wanted
+        // They give their room back before anything is made.
+        leaving: wanted
             .iter()
             .filter_map(|wanted| to_be_remade(wanted, inventory))
+            .chain(inventory.given_back())
             .collect(),
         placed: Vec::new(),
         is_hopeful: false,
@@ -199,8 +200,8 @@ fn is_good(record: &Record, defined: &[Defined]) -> bool {
 struct Planner<'a> {
     inventory: &'a dyn Inventory,
     patience: Patience,
-    /// What this plan takes away first.
-    remade: Vec<Record>,
+    /// What goes first.
+    leaving: Vec<Record>,
     /// What this plan makes.
     placed: Vec<(MdevUuid, Place)>,
     /// It hopes for room that only the driver can tell.
@@ -378,7 +379,7 @@ impl Planner<'_> {
             return Some(refusal);
         }
         let given_back = self
-            .remade
+            .leaving
             .iter()
             .filter(|record| record.parent == *parent && record.mdev_type == *mdev_type)
             .count();
@@ -387,7 +388,7 @@ impl Planner<'_> {
         let alike = |(_, other): &&(_, Place)| other.parent == *parent && other.mdev_type == *mdev_type;
         let wanted = u32::try_from(self.placed.iter().filter(alike).count()).unwrap_or(u32::MAX) + 1;
         if wanted <= available {
-            return None;
+            return self.refuse_gpu_full(place, offer.most);
         }
         if self.gives_other_room_back(place) {
             self.is_hopeful = true;
@@ -399,7 +400,7 @@ impl Planner<'_> {
     /// Whether something of another type goes from the same GPU first: only the driver knows what room that makes.
     fn gives_other_room_back(&self, place: &Place) -> bool {
         let mut others = self
-            .remade
+            .leaving
             .iter()
             .filter(|record| record.mdev_type != place.mdev_type);
         let gpu = self.inventory.gpu(&place.parent);
@@ -422,6 +423,34 @@ impl Planner<'_> {
         Some(Refusal::OwnOtherType {
             other: *other,
             other_type: its.mdev_type.clone(),
+        })
+    }
+
+    /// Each virtual function of a GPU says whether it can take one device more, whatever the others are about to
+    /// take.
+    fn refuse_gpu_full(&self, place: &Place, most: Option<u32>) -> Option<Refusal> {
+        let Place {
+            parent, mdev_type, ..
+        } = place;
+        let (most, gpu) = (most?, self.inventory.gpu(parent));
+        if gpu == parent.as_str() {
+            return None;
+        }
+        let placed = self.placed.iter();
+        let placed = placed.filter(|(_, other)| self.inventory.gpu(&other.parent) == gpu);
+        let wanted = u32::try_from(placed.count()).unwrap_or(u32::MAX) + 1;
+        if wanted == 1 {
+            return None;
+        }
+        let mut taken = self.inventory.neighbours(parent);
+        taken.retain(|other| self.leaving.iter().all(|record| record.uuid != other.uuid));
+        let available = most.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
+        (wanted > available).then(|| Refusal::TooMany {
+            parent: gpu.parse().unwrap_or_else(|_| parent.clone()),
+            mdev_type: mdev_type.clone(),
+            wanted,
+            available,
+            taken,
         })
     }
 

@@ -57,7 +57,13 @@ pub(super) struct Device {
 }
 
 impl Report {
-    pub(super) fn new(file: &str, domain: &Domain, plan: &Plan) -> Self {
+    /// `is_active` is asked about devices that are not marked.
+    pub(super) fn new(
+        file: &str,
+        domain: &Domain,
+        plan: &Plan,
+        is_active: impl Fn(MdevUuid) -> bool,
+    ) -> Self {
         let mut actions = plan.devices.iter();
         let mut next = actions.next();
         let mut devices = Vec::new();
@@ -68,7 +74,7 @@ impl Report {
                     next = actions.next();
                     of_action(wanted.uuid, action)
                 }
-                _ => unplanned(hostdev),
+                _ => unplanned(hostdev, &is_active),
             };
             devices.push(Device {
                 uuid: hostdev.source.uuid(),
@@ -92,9 +98,25 @@ impl Report {
             stray: domain.stray.clone(),
         }
     }
+
+    /// Refuses a device of which something could not be read, as the hook would.
+    pub(super) fn refuse(&mut self, uuid: MdevUuid, code: &'static str, reason: &str) {
+        let devices = self.devices.iter_mut();
+        for device in devices.filter(|device| device.uuid == Some(uuid) && device.code != Some(code)) {
+            *device = Device {
+                uuid: device.uuid,
+                model: device.model,
+                action: "refuse",
+                code: Some(code),
+                reason: Some(reason.to_owned()),
+                ..Device::default()
+            };
+            self.startable = Startable::No;
+        }
+    }
 }
 
-fn unplanned(hostdev: &Hostdev) -> Device {
+fn unplanned(hostdev: &Hostdev, is_active: impl Fn(MdevUuid) -> bool) -> Device {
     match &hostdev.source {
         Source::Pool(pool) if hostdev.mark == Mark::Yes => {
             refused(&Refusal::NoPool { pool: pool.clone() }, None)
@@ -102,7 +124,12 @@ fn unplanned(hostdev: &Hostdev) -> Device {
         _ => Device {
             action: "skip",
             code: Some("not-marked"),
-            reason: Some("the domain does not mark it, so it has to be there already".to_owned()),
+            reason: Some(if hostdev.source.uuid().is_some_and(is_active) {
+                "the domain does not mark it; it is there already".to_owned()
+            } else {
+                "the domain does not mark it, so it has to be there when the domain starts, and is not there now"
+                    .to_owned()
+            }),
             ..Device::default()
         },
     }

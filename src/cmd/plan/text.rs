@@ -32,7 +32,7 @@ pub(super) fn print(report: &Report, palette: Palette, is_later: bool) -> String
         Startable::No => (bad, "would not start"),
         Startable::Uncertain => (
             odd,
-            "may start: it wants several types that may share room, and only the driver knows",
+            "may start: several types share room here, and only the driver knows how",
         ),
     };
     push(
@@ -77,7 +77,7 @@ fn print_device(text: &mut String, device: &Device, palette: Palette) {
     for attribute in device.attributes.iter().flatten() {
         push(
             text,
-            format_args!("{:INDENT$}{} = {}\n", "", attribute.path, Shown(&attribute.value)),
+            format_args!("{:INDENT$}{} = {:?}\n", "", attribute.path, attribute.value),
         );
     }
     if let Some(reason) = &device.reason {
