@@ -1,8 +1,8 @@
 //! The whole program as libvirt's hook, over a host in a folder: all that its caller, the journal's reader and
 //! whoever looks at the host afterwards see.
 
-mod domain;
-mod host;
+pub(crate) mod domain;
+pub(crate) mod host;
 
 mod again;
 mod attributes;

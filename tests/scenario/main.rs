@@ -6,4 +6,5 @@ mod support;
 mod fake;
 mod hook;
 mod observations;
+mod plan;
 mod run;
