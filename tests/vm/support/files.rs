@@ -52,8 +52,13 @@ impl Host {
             super::libvirt::try_virsh(&["destroy", &name]);
             super::libvirt::try_virsh(&["undefine", &name]);
         }
+        // What mdevctl's package put there stays: mdevctl, and with it libvirt, complains without it.
+        for name in names("/etc/mdevctl.d") {
+            if name != "scripts.d" {
+                fs::remove_dir_all(Path::new("/etc/mdevctl.d").join(name)).expect("removed");
+            }
+        }
         for folder in [
-            "/etc/mdevctl.d",
             "/run/automdev",
             "/etc/libvirt/hooks",
             "/etc/automdev",
