@@ -43,12 +43,18 @@ pub enum LockError {
 }
 
 impl Ledger<'_> {
-    /// Locks a claimant.
+    /// Locks a claimant. Processes share some locks, as lock files stay and processes come and go.
     ///
     /// # Errors
     /// See [`LockError`].
     pub fn lock_claimant(&self, claimant: Claimant, deadline: Deadline) -> Result<Lock, LockError> {
-        self.lock(&claimant.to_string(), deadline)
+        const SHARED: u32 = 256;
+        match claimant {
+            Claimant::Domain(_) => self.lock(&claimant.to_string(), deadline),
+            Claimant::Process(process) => {
+                self.lock(&format!("process-{:03}", process.pid % SHARED), deadline)
+            }
+        }
     }
 
     /// Locks devices, in the order that all use.

@@ -152,6 +152,27 @@ fn what_somebody_sends_reaches_qemu() {
 }
 
 #[test]
+fn a_signal_that_comes_before_qemu_runs_ends_it() {
+    for to_group in [false, true] {
+        let host = defined();
+        host.kernel().configure(|config| config.create_delay_ms = 300);
+        let running = host.start(WAITS, &["-device", &device(A)]);
+        eventually("the device is about to be made", || {
+            host.names("run/automdev/devices") == [A]
+        });
+        // As a person's Ctrl-C does, it may end the process that waits to become QEMU.
+        if to_group {
+            killpg(running.pid(), Signal::SIGINT).expect("a group");
+        } else {
+            running.send(Signal::SIGINT);
+        }
+        let answer = running.end();
+        assert_eq!((answer.status, answer.stderr.as_str()), (Some(130), ""));
+        host.assert_clean();
+    }
+}
+
+#[test]
 fn its_status_tells_the_signal_that_ended_qemu() {
     let host = defined();
     for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGUSR1] {
