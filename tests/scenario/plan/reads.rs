@@ -4,30 +4,44 @@ use super::*;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::asked::{Asked, answer};
 
 const NOBODY: u32 = 65534;
 
+/// The program where that user can reach it: a build folder may be in a home.
+struct Reachable(PathBuf);
+
+impl Reachable {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("automdev-plan-{}-{number}", std::process::id()));
+        // By another process: what one of ours has open for writing while another test forks cannot be run.
+        let mut copy = Command::new("install");
+        copy.args(["-m", "755", env!("CARGO_BIN_EXE_automdev")])
+            .arg(&path);
+        assert!(copy.status().is_ok_and(|status| status.success()));
+        Reachable(path)
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
 /// Asks as an ordinary user: as nobody, where this is root.
 #[track_caller]
 fn as_user(host: &Host, domain: &Domain) -> Asked {
     let before = host.snapshot();
-    let folder = std::env::temp_dir().join(format!("automdev-plan-{}", std::process::id()));
-    // Where that user can reach it: a build folder may be in a home.
-    let program = folder.join("automdev");
-    if !program.exists() {
-        fs::create_dir_all(&folder).expect("a folder");
-        let new = folder.join(format!("new-{:?}", std::thread::current().id()));
-        fs::copy(env!("CARGO_BIN_EXE_automdev"), &new).expect("a copy");
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("its mode");
-        fs::rename(new, &program).expect("a name");
-    }
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("its mode");
     fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
-    let mut command = Command::new(program);
+    let program = Reachable::new();
+    let mut command = Command::new(&program.0);
     command.arg("--root").arg(host.path()).arg("plan");
     if nix::unistd::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
