@@ -37,15 +37,17 @@ pub fn run(root: Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
         return Status::Usage;
     };
     let name = name.to_string_lossy();
-    let done = match Event::parse(operation, sub_operation) {
+    let (operation, done) = match Event::parse(operation, sub_operation) {
         Event::Other => return Status::Done,
-        Event::Prepare => prepare(root, kernel, &name),
-        Event::Release => release(root, kernel, &name),
+        Event::Prepare => ("prepare", prepare(root.clone(), kernel, &name)),
+        Event::Release => ("release", release(root.clone(), kernel, &name)),
     };
     match done {
         Ok(()) => Status::Done,
         Err(error) => {
             let message = one_line(&format!("{name}: {error:#}"));
+            // What is wrong with the XML or the settings is found before they say what to log.
+            start_log(&root, LogLevel::default(), &name, operation);
             log::error!("{}", one_line(&format!("{error:#}")));
             complain(&format!("automdev: {message}"));
             Status::Failed

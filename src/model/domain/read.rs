@@ -91,6 +91,11 @@ pub(super) fn read_name<T: FromStr<Err: fmt::Display>>(
         .ok()
 }
 
+fn known_model(node: Node<'_, '_>) -> Option<Model> {
+    let model = attribute(node, "model")?;
+    Model::ALL.into_iter().find(|known| known.as_str() == model.value())
+}
+
 struct Reader<'text, 'list, 'a, 'input> {
     text: &'text str,
     faults: Faults<'text>,
@@ -112,7 +117,12 @@ impl Reader<'_, '_, '_, '_> {
         }
         // All that is wrong with it is told, so nothing returns early.
         let autocreate = self.read_autocreate(node);
-        let model = self.read_model(node);
+        // A model of a newer libvirt is nothing to us on a device that is not ours to make.
+        let model = if self.is_asked_for(node) {
+            self.read_model(node)
+        } else {
+            known_model(node)
+        };
         let source = self.read_source(node);
         let (autocreate, model, (pool, uuid)) = (autocreate?, model?, source?);
         let entry = uuid.and_then(|uuid| self.entries.get(&uuid));
@@ -173,15 +183,25 @@ impl Reader<'_, '_, '_, '_> {
         }
     }
 
+    /// Whether the attribute, a pool or the list asks for the device.
+    fn is_asked_for(&self, node: Node<'_, '_>) -> bool {
+        let source = child(node, "source");
+        let uuid = source
+            .and_then(|source| child(source, "address"))
+            .and_then(|address| attribute(address, "uuid"))
+            .and_then(|uuid| uuid.value().parse().ok());
+        attribute(node, "autocreate").is_some()
+            || source.is_some_and(|source| attribute(source, "pool").is_some())
+            || uuid.is_some_and(|uuid| self.entries.contains_key(&uuid))
+    }
+
     fn read_model(&mut self, node: Node<'_, '_>) -> Option<Model> {
         let Some(model) = attribute(node, "model") else {
             let message = "this mediated device has no model (vfio-pci, say)";
             self.faults.push(node.range().start, message);
             return None;
         };
-        let known = Model::ALL
-            .into_iter()
-            .find(|known| known.as_str() == model.value());
+        let known = known_model(node);
         if known.is_none() {
             let message = format!(
                 "the model is vfio-pci, vfio-ccw or vfio-ap, not {}",

@@ -125,7 +125,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "no <source>",
         ),
         (
-            one("", &address(A)).replace("vfio-pci", "vfio-x"),
+            one("autocreate='yes'", &address(A)).replace("vfio-pci", "vfio-x"),
             5,
             "not \"vfio-x\"",
         ),
@@ -146,6 +146,16 @@ fn what_is_wrong_is_told_with_its_place() {
         assert_eq!(faults[0].place.line, line, "{text}: {faults:?}");
         assert!(faults[0].message.contains(message), "{text}: {faults:?}");
     }
+}
+
+#[test]
+fn a_model_of_a_newer_libvirt_disturbs_only_who_asks_for_the_device() {
+    let unmarked = domain("", &hostdev("", &address(A))).replace("vfio-pci", "vfio-x");
+    assert_eq!(Domain::parse(&unmarked).map(|domain| domain.hostdevs), Ok(Vec::new()));
+    let listed = list(&format!("<a:mdev uuid='{A}'/>"));
+    let marked = domain(&listed, &hostdev("", &address(A))).replace("vfio-pci", "vfio-x");
+    let faults = Domain::parse(&marked).expect_err("it is to be made");
+    assert!(faults[0].message.contains("not \"vfio-x\""), "{faults:?}");
 }
 
 #[test]
