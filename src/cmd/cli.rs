@@ -68,7 +68,7 @@ impl Cli {
     pub fn run(self, kernel: &dyn Kernel) -> anyhow::Result<Status> {
         let root = Root::new(self.root);
         match self.command {
-            Command::Hook { arguments } => Ok(hook::run(root, kernel, &arguments)),
+            Command::Hook { arguments } => Ok(hook::run(&root, kernel, &arguments)),
             Command::Plan(args) => plan::run(&root, kernel, args),
             Command::Rewrite(args) => rewrite::run(&args),
             Command::Run { arguments } => Ok(run::run(&root, kernel, &arguments)),

@@ -31,7 +31,7 @@ const USAGE: &str = "usage: automdev hook DOMAIN OPERATION SUBOPERATION EXTRA <D
 libvirt calls it so; see its documentation of hooks. To see what a start would do, use automdev plan.";
 
 /// Answers a call of libvirt's. `arguments` are those after the program's name (or after `hook`).
-pub fn run(root: Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
+pub fn run(root: &Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
     let [name, operation, sub_operation, ..] = arguments else {
         complain(USAGE);
         return Status::Usage;
@@ -47,7 +47,7 @@ pub fn run(root: Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
         Err(error) => {
             let message = one_line(&format!("{name}: {error:#}"));
             // What is wrong with the XML or the settings is found before they say what to log.
-            start_log(&root, LogLevel::default(), &name, operation);
+            start_log(root, LogLevel::default(), &name, operation);
             log::error!("{}", one_line(&format!("{error:#}")));
             complain(&format!("automdev: {message}"));
             Status::Failed

@@ -13,13 +13,13 @@ use crate::host::root::Root;
 /// Runs the whole program: `arguments` are those of main, the program's name first.
 pub fn run(arguments: Vec<OsString>, kernel: &dyn Kernel) -> Status {
     if arguments.first().is_some_and(|name| is_hook(Path::new(name))) {
-        return hook::run(Root::default(), kernel, &arguments[1..]);
+        return hook::run(&Root::default(), kernel, &arguments[1..]);
     }
     if arguments.first().is_some_and(|name| is_qemu(Path::new(name))) {
         return run_front::run_as_qemu(kernel, &arguments);
     }
     match foreign(&arguments) {
-        Some((Foreign::Hook, root, rest)) => return hook::run(root, kernel, rest),
+        Some((Foreign::Hook, root, rest)) => return hook::run(&root, kernel, rest),
         Some((Foreign::Run, root, rest)) => return run_front::run(&root, kernel, rest),
         None => {}
     }
