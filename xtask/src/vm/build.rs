@@ -19,7 +19,8 @@ use super::machine::Purpose;
 use super::payload::Carried;
 use super::place::Temporary;
 use super::recipe::{
-    BUILD_MODULES, BUILDER_PACKAGES, HOST_PACKAGES, LEFT_OUT, SETUP_FILES, SETUP_ROOT, WARM_UP,
+    BUILD_MODULES, BUILDER_PACKAGES, HOST_PACKAGES, LEFT_OUT, MAKE_FILE_SYSTEM, SETUP_FILES, SETUP_ROOT,
+    WARM_UP,
 };
 use super::run::Job;
 use super::stage::Stage;
@@ -105,7 +106,7 @@ impl<'a> Builder<'a> {
         self.run(command)
     }
 
-    /// Leaves the host's root in the folder `root`.
+    /// Leaves the host's root in `root.tar`.
     fn root(&self) -> Result<()> {
         for (name, text) in SETUP_FILES {
             fs::write(self.work.join("setup").join(name), text)?;
@@ -119,31 +120,17 @@ impl<'a> Builder<'a> {
             .arg("--essential-hook=echo update_initramfs=no > \"$1/etc/initramfs-tools/update-initramfs.conf\"")
             .arg(format!("--customize-hook=copy-in {}/setup /", self.work.display()))
             .arg(format!("--customize-hook={script}"))
-            .args(["--format=directory", self.generation.codename()])
-            .arg(self.work.join("root"));
+            .args(["--format=tar", self.generation.codename()])
+            .arg(self.work.join("root.tar"));
         self.run(command)
     }
 
     fn file_system(&self) -> Result<()> {
-        let root = self.work.join("root");
-        for (name, file) in [("kernel", KERNEL), ("initramfs", INITRAMFS)] {
-            fs::rename(root.join("boot").join(name), self.image().join(file))?;
-        }
-        let mut command = tools::command("mke2fs");
-        // Nothing on it outlives a run: no journal.
-        command.args([
-            "-q",
-            "-t",
-            "ext4",
-            "-O",
-            "^has_journal",
-            "-m",
-            "0",
-            "-E",
-            "root_owner=0:0",
-            "-d",
-        ]);
-        command.arg(root).arg(self.image().join(ROOT)).arg(ROOT_SIZE);
+        let mut command = as_root(&self.script("make-file-system.sh", MAKE_FILE_SYSTEM)?);
+        command
+            .arg(self.work.join("root.tar"))
+            .arg(self.image())
+            .arg(ROOT_SIZE);
         self.run(command)
     }
 
@@ -168,7 +155,7 @@ impl<'a> Builder<'a> {
     }
 
     fn mmdebstrap(&self, packages: &[&str]) -> Command {
-        let mut command = tools::command("mmdebstrap");
+        let mut command = as_root("mmdebstrap");
         command.args(["--variant=essential", "--mode=root"]);
         command.arg(format!("--include={}", packages.join(",")));
         command.args(LEFT_OUT.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
@@ -207,6 +194,25 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+/// A command that runs as root, or, where this is somebody else's run, as root of a user namespace.
+fn as_root(program: &str) -> Command {
+    if tools::is_root() {
+        return tools::command(program);
+    }
+    let mut command = tools::command("unshare");
+    command.args([
+        "--map-root-user",
+        "--map-auto",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--",
+        program,
+    ]);
+    command
 }
 
 /// The proxies that this machine's apt uses, for the apt that installs into the image.

@@ -38,6 +38,7 @@ impl Temporary {
     /// Makes one, whose name begins with `name`.
     pub(crate) fn new(name: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        sweep();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         made(base().join(format!("tmp/{name}-{}-{count}", process::id()))).map(Self)
     }
@@ -52,6 +53,17 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         // Whatever is left is swept away by `vm clean`.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the temporary folders of processes that are no more, killed for example.
+fn sweep() {
+    for entry in fs::read_dir(base().join("tmp")).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.rsplit('-').nth(1));
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -66,6 +66,9 @@ pub(crate) const BUILD_MODULES: &str = include_str!("guest/build-modules.sh");
 /// A script that runs outside, on a host's root.
 pub(crate) const SETUP_ROOT: &str = include_str!("guest/setup-root.sh");
 
+/// A script that runs outside: makes the image of a host's root.
+pub(crate) const MAKE_FILE_SYSTEM: &str = include_str!("guest/make-file-system.sh");
+
 /// The files that `SETUP_ROOT` finds in the root's `/setup`.
 pub(crate) const SETUP_FILES: [(&str, &str); 6] = [
     (
@@ -87,7 +90,14 @@ pub(crate) const WARM_UP: &str = include_str!("guest/warm-up.sh");
 
 /// The name of `generation`'s image: another recipe has another name.
 pub(crate) fn image_name(generation: Generation) -> String {
-    let mut parts = vec![VERSION, generation.codename(), BUILD_MODULES, SETUP_ROOT, WARM_UP];
+    let mut parts = vec![
+        VERSION,
+        generation.codename(),
+        BUILD_MODULES,
+        SETUP_ROOT,
+        MAKE_FILE_SYSTEM,
+        WARM_UP,
+    ];
     parts.extend(BUILDER_PACKAGES);
     parts.extend(HOST_PACKAGES);
     parts.extend(LEFT_OUT);

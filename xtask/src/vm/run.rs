@@ -38,11 +38,11 @@ impl Job<'_> {
         let generation = self.image.generation;
         let work = Temporary::new(&format!("run-{generation}"))?;
         let payload = payload::make(work.path(), self.carried, self.command)?;
-        let console = place::logs()?.join(format!("{generation}-console.log"));
+        let live = work.path().join("console.log");
 
         let mut command = machine::command(self.image, &payload, work.path(), self.purpose, "");
         machine::add_ports(&mut command, work.path());
-        command.args(["-serial", &format!("file:{}", machine::escaped(&console))]);
+        command.args(["-serial", &format!("file:{}", machine::escaped(&live))]);
         // Its stdin stays open: a port whose outer end is closed takes no output.
         let child = command
             .stdin(Stdio::piped())
@@ -53,6 +53,9 @@ impl Job<'_> {
         let in_time = stream(&mut guard.0, self.limit, &mut output)?;
         guard.0.kill().ok();
         guard.0.wait()?;
+        // Several runs may go on at once: the log that is kept is that of the last one that ended.
+        let console = place::logs()?.join(format!("{generation}-console.log"));
+        fs::copy(&live, &console).with_context(|| format!("cannot keep {}", live.display()))?;
 
         let result = fs::read_to_string(work.path().join("result")).unwrap_or_default();
         let status = result

@@ -13,25 +13,43 @@ use super::stage::Stage;
 struct Tool {
     file: &'static str,
     package: &'static str,
+    who: Who,
+}
+
+/// Who needs a tool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    All,
+    /// Who is not root makes an image in a user namespace.
+    NotRoot,
 }
 
 /// The keys of the newest generation are one of them: an older debian-archive-keyring has them not yet.
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         file: "mmdebstrap",
         package: "mmdebstrap",
+        who: Who::All,
     },
     Tool {
         file: "mke2fs",
         package: "e2fsprogs",
+        who: Who::All,
     },
     Tool {
         file: "qemu-system-x86_64",
         package: "qemu-system-x86",
+        who: Who::All,
     },
     Tool {
         file: "/usr/share/keyrings/debian-archive-trixie-stable",
         package: "debian-archive-keyring",
+        who: Who::All,
+    },
+    Tool {
+        file: "newuidmap",
+        package: "uidmap",
+        who: Who::NotRoot,
     },
 ];
 
@@ -39,6 +57,7 @@ const TOOLS: [Tool; 4] = [
 pub(crate) fn ensure() -> Result<()> {
     let missing: Vec<&str> = TOOLS
         .iter()
+        .filter(|tool| tool.who == Who::All || !is_root())
         .filter(|tool| !is_there(tool.file))
         .map(|tool| tool.package)
         .collect();
@@ -72,6 +91,13 @@ fn install(missing: &[&str]) -> Result<()> {
 /// Whether this process may do everything.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// A tool that ends with this thread, so that no QEMU is left behind when somebody kills this process.
+pub(crate) fn bound_command(program: &str) -> Command {
+    let mut command = command("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
 }
 
 /// A tool by its name, also where the user's PATH leaves the administrator's folders out.

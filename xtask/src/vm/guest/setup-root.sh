@@ -66,7 +66,7 @@ rm -rf /var/log/journal
 
 echo automdev-vm > /etc/hostname
 echo '127.0.0.1 localhost automdev-vm' > /etc/hosts
-echo '/dev/vda / ext4 rw,relatime 0 1' > /etc/fstab
+echo '/dev/vda / ext4 rw,relatime 0 0' > /etc/fstab
 systemd-machine-id-setup
 passwd --delete root
 rm -rf /setup /boot/initrd.img* /boot/System.map* /boot/config*
