@@ -2,14 +2,19 @@
 //! (`/etc/mdevctl.d/PARENT/UUID`), which libvirt's node-device driver uses too.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::names::{AttributePath, TypeName};
+use super::names::{AttributePath, NameError, TypeName};
 
-/// A definition of one device under one parent.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+mod document;
+
+pub use document::Document;
+
+/// A definition of one device under one parent. Serializes as mdevctl writes it: all three members, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
     /// The type that the parent is to make.
     pub mdev_type: TypeName,
@@ -29,6 +34,23 @@ pub enum Start {
     Manual,
     /// When its parent appears.
     Auto,
+}
+
+impl Start {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Start::Manual => "manual",
+            Start::Auto => "auto",
+        }
+    }
+}
+
+impl Serialize for Start {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl<'de> Deserialize<'de> for Start {
@@ -55,6 +77,36 @@ impl Serialize for Attribute {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map([(&self.path, &self.value)])
     }
+}
+
+/// Reads `NAME=VALUE`, as on a command line: the first equals sign parts them.
+impl FromStr for Attribute {
+    type Err = AttributeError;
+
+    fn from_str(text: &str) -> Result<Self, AttributeError> {
+        let (path, value) = text.split_once('=').ok_or(AttributeError::NoValue)?;
+        if value.contains('\0') {
+            return Err(AttributeError::Nul);
+        }
+        Ok(Attribute {
+            path: path.parse()?,
+            value: value.to_owned(),
+        })
+    }
+}
+
+/// Why a text is no attribute.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttributeError {
+    /// There is no equals sign.
+    #[error("it must be NAME=VALUE")]
+    NoValue,
+    /// No file of sysfs takes that.
+    #[error("a NUL character may not be in the value")]
+    Nul,
+    /// The name is no path.
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 impl<'de> Deserialize<'de> for Attribute {
@@ -131,6 +183,25 @@ mod tests {
                 ("nvidia/vgpu_params", "a=1\n")
             ]
         );
+    }
+
+    #[test]
+    fn an_attribute_is_parted_at_its_first_equals_sign() {
+        for (text, path, value) in [
+            ("a=1", "a", "1"),
+            (
+                "nvidia/vgpu_params=frame_rate_limiter=0",
+                "nvidia/vgpu_params",
+                "frame_rate_limiter=0",
+            ),
+            ("a=", "a", ""),
+        ] {
+            let attribute: Attribute = text.parse().expect(text);
+            assert_eq!((attribute.path.as_str(), attribute.value.as_str()), (path, value));
+        }
+        for text in ["", "a", "=1", "../a=1", "/a=1", "a/=1", "a=\0"] {
+            assert!(text.parse::<Attribute>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

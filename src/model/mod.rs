@@ -8,6 +8,8 @@ pub mod hook_call;
 pub mod inventory;
 pub mod names;
 pub mod nearest;
+pub mod nodedev;
+pub mod overview;
 pub mod plan;
 pub mod qemu;
 pub mod refusal;
