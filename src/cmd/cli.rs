@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{Status, hook, plan, rewrite, run};
+use super::{Status, define, hook, list, plan, rewrite, run, show, types, undefine};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -61,6 +61,16 @@ pub enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Shows what this host's parents can make: their types, and how many of each are free.
+    Types(types::Args),
+    /// Lists what is defined and what is there: who made it, who claims it, and what is wrong.
+    List(list::Args),
+    /// Shows all that is known of one device, or its definition in a form that other tools and hosts take.
+    Show(show::Args),
+    /// Says what a device is on this host: its parent, its type, its attributes. mdevctl and libvirt see it, too.
+    Define(define::Args),
+    /// Forgets what a device is on this host.
+    Undefine(undefine::Args),
 }
 
 impl Cli {
@@ -72,6 +82,11 @@ impl Cli {
             Command::Plan(args) => plan::run(&root, kernel, args),
             Command::Rewrite(args) => rewrite::run(&args),
             Command::Run { arguments } => Ok(run::run(&root, kernel, &arguments)),
+            Command::Types(args) => types::run(&root, kernel, &args),
+            Command::List(args) => list::run(&root, kernel, &args),
+            Command::Show(args) => show::run(&root, kernel, &args),
+            Command::Define(args) => define::run(&root, args),
+            Command::Undefine(args) => undefine::run(&root, kernel, &args),
         }
     }
 }

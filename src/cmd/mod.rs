@@ -6,14 +6,20 @@ use crate::model::names::is_unprintable;
 
 pub mod cli;
 pub mod colour;
+pub mod define;
 pub mod diagnostic;
+pub mod format;
 pub mod hook;
 pub mod input;
+pub mod list;
 pub mod output;
 pub mod plan;
 pub mod program;
 pub mod rewrite;
 pub mod run;
+pub mod show;
+pub mod types;
+pub mod undefine;
 
 /// How a command ended, as its exit status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

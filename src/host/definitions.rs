@@ -1,12 +1,20 @@
 //! The persistent definitions on disk: mdevctl's store, `/etc/mdevctl.d/PARENT/UUID`.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::files;
 use super::root::Root;
-use crate::model::definition::{Definition, DefinitionError};
+use crate::model::definition::{Definition, DefinitionError, Document};
 use crate::model::inventory::Defined;
 use crate::model::names::{MdevUuid, ParentName};
+
+mod listing;
+mod store;
+
+pub use listing::{Listing, Skipped, list};
+pub use store::{Overwrite, PutError, remove, write};
 
 /// Where the definitions are.
 pub const STORE: &str = "/etc/mdevctl.d";
@@ -59,15 +67,35 @@ pub fn of_device(root: &Root, uuid: MdevUuid) -> Result<Vec<Defined>, StoreError
 #[must_use]
 pub fn is_defined(root: &Root, uuid: MdevUuid) -> bool {
     let store = root.path(STORE);
-    parents(root)
-        .unwrap_or_default()
-        .iter()
-        .any(|parent| store.join(parent.as_str()).join(uuid.to_string()).exists())
+    parents(root).unwrap_or_default().iter().any(|parent| {
+        let file = store.join(parent.as_str()).join(uuid.to_string());
+        fs::symlink_metadata(file).is_ok()
+    })
+}
+
+/// The path of a definition's file, below no root.
+#[must_use]
+pub fn file(parent: &ParentName, uuid: MdevUuid) -> String {
+    format!("{STORE}/{parent}/{uuid}")
+}
+
+/// The definition of a device under one parent, with all that stands beside it in its file.
+///
+/// # Errors
+/// There is one, and it cannot be used.
+pub fn document(
+    root: &Root,
+    parent: &ParentName,
+    uuid: MdevUuid,
+) -> Result<Option<Document>, DefinitionError> {
+    let text = read_text(&root.path(file(parent, uuid)));
+    let text = text.map_err(|error| DefinitionError(error.to_string()))?;
+    text.map(|text| Document::parse(&text)).transpose()
 }
 
 fn read(root: &Root, parent: ParentName, uuid: MdevUuid) -> Result<Option<Defined>, StoreError> {
-    let file = format!("{STORE}/{parent}/{uuid}");
-    let definition = match files::read_bounded(&root.path(&file), MOST_BYTES) {
+    let file = file(&parent, uuid);
+    let definition = match read_text(&root.path(&file)) {
         Ok(Some(text)) => Definition::parse(&text),
         Ok(None) => return Ok(None),
         // Whether it is there at all is not known.
@@ -81,6 +109,16 @@ fn read(root: &Root, parent: ParentName, uuid: MdevUuid) -> Result<Option<Define
         file,
         definition,
     }))
+}
+
+/// The file's content; none where there is no file.
+fn read_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match files::read_bounded(path, MOST_BYTES) {
+        Ok(None) if fs::symlink_metadata(path).is_ok() => {
+            Err(io::Error::other("it is a link that leads nowhere"))
+        }
+        read => read,
+    }
 }
 
 /// All devices that have a definition. Files whose names are no UUID are not definitions.

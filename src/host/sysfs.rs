@@ -11,7 +11,7 @@ use crate::model::inventory::{Active, Offer, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 
 /// A file of sysfs holds at most one page.
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 /// The folders of parents, below which their devices are.
 pub const PARENTS: &str = "/sys/class/mdev_bus";
@@ -114,10 +114,16 @@ fn types_folder(root: &Root, parent: &ParentName) -> PathBuf {
     parent_folder(root, parent).join("mdev_supported_types")
 }
 
+/// The folder of a type that a parent offers.
+#[must_use]
+pub fn type_folder(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> PathBuf {
+    types_folder(root, parent).join(mdev_type.as_str())
+}
+
 /// One type that a parent offers. A count that cannot be read is none: it is a hint.
 #[must_use]
 pub fn offer(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
-    let folder = types_folder(root, parent).join(mdev_type.as_str());
+    let folder = type_folder(root, parent, mdev_type);
     if !folder.is_dir() {
         return None;
     }

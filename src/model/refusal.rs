@@ -11,7 +11,7 @@ use super::names::{MdevUuid, ParentName, PoolName, TypeName};
 pub enum Refusal {
     /// Nothing on this host says what the device is.
     #[error(
-        "this host has no definition of it{}; make one with mdevctl define --uuid UUID --parent PARENT --type TYPE",
+        "this host has no definition of it{}; make one with automdev define --uuid UUID --parent PARENT --type TYPE",
         Nearest(nearest)
     )]
     NoDefinition {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod definitions;
 mod fake;
 mod hook;
 mod observations;

@@ -142,7 +142,7 @@ fn what_cannot_be_had_is_refused_before_qemu_runs() {
     for (arguments, line) in [
         (
             vec!["-device".to_owned(), device("22222222-0000-4000-8000-000000000001")],
-            "cannot create 22222222-0000-4000-8000-000000000001: this host has no definition of it; make one with mdevctl define --uuid UUID --parent PARENT --type TYPE".to_owned(),
+            "cannot create 22222222-0000-4000-8000-000000000001: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE".to_owned(),
         ),
         (
             vec!["-device".to_owned(), device("11111111-0000-4000-8000-000000000001")],

@@ -70,7 +70,7 @@ fn each_refusal_has_its_own_line() {
     let xml = DomainXml::new("vm").with(A).printed();
     let file = format!("/etc/mdevctl.d/mtty/{A}");
     hook("vm", "prepare begin", &xml).assert_refused(&format!(
-        "automdev: vm: cannot create {A}: this host has no definition of it; make one with mdevctl define --uuid UUID --parent PARENT --type TYPE"
+        "automdev: vm: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
     ));
     for (text, why) in [
         ("{", "EOF while parsing an object at line 1 column 1"),

@@ -93,7 +93,9 @@ pub(super) fn read_name<T: FromStr<Err: fmt::Display>>(
 
 fn known_model(node: Node<'_, '_>) -> Option<Model> {
     let model = attribute(node, "model")?;
-    Model::ALL.into_iter().find(|known| known.as_str() == model.value())
+    Model::ALL
+        .into_iter()
+        .find(|known| known.as_str() == model.value())
 }
 
 struct Reader<'text, 'list, 'a, 'input> {

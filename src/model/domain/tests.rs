@@ -151,7 +151,10 @@ fn what_is_wrong_is_told_with_its_place() {
 #[test]
 fn a_model_of_a_newer_libvirt_disturbs_only_who_asks_for_the_device() {
     let unmarked = domain("", &hostdev("", &address(A))).replace("vfio-pci", "vfio-x");
-    assert_eq!(Domain::parse(&unmarked).map(|domain| domain.hostdevs), Ok(Vec::new()));
+    assert_eq!(
+        Domain::parse(&unmarked).map(|domain| domain.hostdevs),
+        Ok(Vec::new())
+    );
     let listed = list(&format!("<a:mdev uuid='{A}'/>"));
     let marked = domain(&listed, &hostdev("", &address(A))).replace("vfio-pci", "vfio-x");
     let faults = Domain::parse(&marked).expect_err("it is to be made");

@@ -33,7 +33,7 @@ fn refuse_domain(host: &Host, vm: &Domain, line: &str) {
 fn without_a_definition() {
     let host = Host::new();
     host.mtty();
-    let advice = "make one with mdevctl define --uuid UUID --parent PARENT --type TYPE";
+    let advice = "make one with automdev define --uuid UUID --parent PARENT --type TYPE";
     refuse(
         &host,
         &format!("cannot create {A}: this host has no definition of it; {advice}"),

@@ -76,7 +76,7 @@ fn what_cannot_be_read_does_not_keep_the_others_from_being_planned() {
         1,
         &format!(
             "vm2.xml: {BARE}\nvm3.xml: vm3 would not start\n  refuse  {C}\n          this host has no definition of \
-             it; make one with mdevctl define\n          --uuid UUID --parent PARENT --type TYPE\n"
+             it; make one with automdev define\n          --uuid UUID --parent PARENT --type TYPE\n"
         ),
         "automdev: cannot read gone.xml: No such file or directory (os error 2)\n\
          automdev: broken.xml:1:1: the XML is not well-formed: this element is never closed\n  1 | <domain>\n    | ^\n\

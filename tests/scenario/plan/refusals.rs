@@ -2,7 +2,7 @@
 
 use super::*;
 
-const DEFINE: &str = "make one with mdevctl define --uuid UUID --parent PARENT --type TYPE";
+const DEFINE: &str = "make one with automdev define --uuid UUID --parent PARENT --type TYPE";
 
 #[test]
 fn no_definition_and_the_nearest_ones() {

@@ -58,11 +58,7 @@ impl Host {
                 fs::remove_dir_all(Path::new("/etc/mdevctl.d").join(name)).expect("removed");
             }
         }
-        for folder in [
-            "/run/automdev",
-            "/etc/libvirt/hooks",
-            "/etc/automdev",
-        ] {
+        for folder in ["/run/automdev", "/etc/libvirt/hooks", "/etc/automdev"] {
             remove_all(Path::new(folder));
         }
         for folder in ["/etc/mdevctl.d", "/etc/libvirt/hooks/qemu.d"] {
