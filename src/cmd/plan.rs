@@ -15,6 +15,7 @@ use crate::host::survey::{Failure, Survey};
 use crate::host::{definitions, machine, release, sysfs};
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, Select};
+use crate::model::inventory::Inventory as _;
 use crate::model::plan::{self, Patience};
 
 mod json;
@@ -138,8 +139,12 @@ fn plan_domain(
     let wanted = plan::wanted(domain, select, |uuid| definitions::is_defined(root, uuid));
     let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain)).before_giving_back(&wanted);
     let plan = plan::plan(&wanted, &survey, Patience::Exhausted);
-    let is_active = |uuid| sysfs::active(root, uuid).is_ok_and(|active| active.is_some());
-    let mut report = Report::new(file, domain, &plan, is_active);
+    let leaving = survey.given_back();
+    let is_there = |uuid| {
+        let is_active = sysfs::active(root, uuid).is_ok_and(|active| active.is_some());
+        is_active && leaving.iter().all(|record| record.uuid != uuid)
+    };
+    let mut report = Report::new(file, domain, &plan, is_there);
     let failures = survey.into_failures();
     for failure in failures.iter().filter(|failure| !failure.leaves_a_plan()) {
         report.refuse(failure.uuid, "unreadable", &release::chain(&failure.error));

@@ -57,13 +57,8 @@ pub(super) struct Device {
 }
 
 impl Report {
-    /// `is_active` is asked about devices that are not marked.
-    pub(super) fn new(
-        file: &str,
-        domain: &Domain,
-        plan: &Plan,
-        is_active: impl Fn(MdevUuid) -> bool,
-    ) -> Self {
+    /// `is_there` is asked about devices that are not marked.
+    pub(super) fn new(file: &str, domain: &Domain, plan: &Plan, is_there: impl Fn(MdevUuid) -> bool) -> Self {
         let mut actions = plan.devices.iter();
         let mut next = actions.next();
         let mut devices = Vec::new();
@@ -74,7 +69,7 @@ impl Report {
                     next = actions.next();
                     of_action(wanted.uuid, action)
                 }
-                _ => unplanned(hostdev, &is_active),
+                _ => unplanned(hostdev, &is_there),
             };
             devices.push(Device {
                 uuid: hostdev.source.uuid(),
@@ -116,7 +111,7 @@ impl Report {
     }
 }
 
-fn unplanned(hostdev: &Hostdev, is_active: impl Fn(MdevUuid) -> bool) -> Device {
+fn unplanned(hostdev: &Hostdev, is_there: impl Fn(MdevUuid) -> bool) -> Device {
     match &hostdev.source {
         Source::Pool(pool) if hostdev.mark == Mark::Yes => {
             refused(&Refusal::NoPool { pool: pool.clone() }, None)
@@ -124,10 +119,10 @@ fn unplanned(hostdev: &Hostdev, is_active: impl Fn(MdevUuid) -> bool) -> Device 
         _ => Device {
             action: "skip",
             code: Some("not-marked"),
-            reason: Some(if hostdev.source.uuid().is_some_and(is_active) {
+            reason: Some(if hostdev.source.uuid().is_some_and(is_there) {
                 "the domain does not mark it; it is there already".to_owned()
             } else {
-                "the domain does not mark it, so it has to be there when the domain starts, and is not there now"
+                "the domain does not mark it, so it has to be there when the domain starts, and is not"
                     .to_owned()
             }),
             ..Device::default()
