@@ -8,6 +8,7 @@ mod json;
 mod reads;
 mod refusals;
 mod text;
+mod verdict;
 
 use std::fs;
 

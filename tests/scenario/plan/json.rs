@@ -20,8 +20,7 @@ fn each_kind_of_device() {
     );
     let uuid = vm().uuid;
     let adopted = "it is active already, as defined, and is left standing";
-    let not_marked =
-        "the domain does not mark it, so it has to be there when the domain starts, and is not there now";
+    let not_marked = "the domain does not mark it, so it has to be there when the domain starts, and is not";
     let mismatch = "the domain says model=\\\"vfio-ccw\\\", but mtty-1 is vfio-pci; correct the domain's model or \
                     the definition's type";
     let devices = [

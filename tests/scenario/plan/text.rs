@@ -110,9 +110,22 @@ fn what_is_not_marked() {
             "vm1 would start",
             &format!("  skip    {A}"),
             "          the domain does not mark it, so it has to be there when the domain",
-            "          starts, and is not there now",
+            "          starts, and is not",
             &format!("  skip    {B}"),
             "          the domain does not mark it; it is there already",
+        ],
+    );
+    // What automdev made for the domain goes when that does not want it from automdev any more.
+    host.prepare(&vm().with(A)).done();
+    says(
+        &host,
+        &vm().unmarked(A),
+        0,
+        &[
+            "vm1 would start",
+            &format!("  skip    {A}"),
+            "          the domain does not mark it, so it has to be there when the domain",
+            "          starts, and is not",
         ],
     );
 }
