@@ -440,3 +440,30 @@ fn bad_input_is_refused_at_prepare_and_never_at_reconnect() {
     }
     host.assert_clean();
 }
+
+/// The long version of what the other tests show once.
+#[test]
+#[ignore = "long: a hundred starts; cargo xtask test --full runs it"]
+fn a_hundred_starts_and_stops_leave_the_host_as_it_was() {
+    let host = Host::new();
+    let attributes = &[("power/control", "on")];
+    host.define(
+        A,
+        &Definition {
+            parent: "mtty",
+            mdev_type: "mtty-2",
+            attributes,
+        },
+    );
+    host.define(B, &Definition::new("mdpy", "mdpy-vga"));
+    host.define(C, &Definition::new("mbochs", "mbochs-large"));
+    let xml = DomainXml::new("vm").with(A).with(B).with(C).printed();
+    for _ in 0..100 {
+        hook("vm", "prepare begin", &xml).assert_fine();
+        host.assert_device(A, "mtty", "mtty-2");
+        host.assert_device(B, "mdpy", "mdpy-vga");
+        host.assert_device(C, "mbochs", "mbochs-large");
+        hook("vm", "release end", &xml).assert_fine();
+        host.assert_clean();
+    }
+}
