@@ -167,6 +167,7 @@ fn machine(root: Root, kernel: &dyn Kernel, settings: Settings) -> Machine<'_> {
         root,
         kernel,
         timeouts: settings.timeouts,
+        callouts: settings.callouts,
         deadline,
     }
 }

@@ -116,6 +116,7 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         root: absolute(root)?,
         kernel,
         timeouts: settings.timeouts,
+        callouts: settings.callouts,
     };
     if wanted.is_empty() {
         return Ok(become_qemu(kernel, &qemu, &invocation.program));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use super::callouts::CalloutError;
 use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
@@ -51,6 +52,9 @@ pub enum CreateError {
         /// The node.
         node: PathBuf,
     },
+    /// One of mdevctl's scripts does not want it to be made.
+    #[error(transparent)]
+    Callout(#[from] CalloutError),
     /// Its parent is locked.
     #[error(transparent)]
     Lock(#[from] LockError),

@@ -20,6 +20,8 @@ pub struct Machine<'a> {
     pub kernel: &'a dyn Kernel,
     /// How long each thing is waited for.
     pub timeouts: Timeouts,
+    /// Whether mdevctl's scripts are called.
+    pub callouts: bool,
     /// When the whole call has to be over.
     pub deadline: Deadline,
 }

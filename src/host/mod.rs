@@ -1,5 +1,6 @@
 //! All that touches the machine. Decides nothing that [`crate::model`] could.
 
+pub mod callouts;
 pub mod clock;
 pub mod create;
 pub mod definitions;

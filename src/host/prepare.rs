@@ -1,9 +1,7 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
-use nix::errno::Errno;
-
 use super::clock::Deadline;
-use super::create::{self, CreateError};
+use super::create::CreateError;
 use super::ledger::{Ledger, LedgerError, Lock, LockError};
 use super::machine::{self, Machine};
 use super::processes;
@@ -15,6 +13,10 @@ use crate::model::claim::{Claim, Claimant, Holdings, Kind, ProcessId, Record, SC
 use crate::model::names::MdevUuid;
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
 use crate::model::refusal::Refusal;
+
+mod making;
+
+use making::Made;
 
 /// Who wants devices.
 #[derive(Debug, Clone)]
@@ -247,13 +249,7 @@ impl Preparation<'_> {
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
         self.note_holdings(held)?;
-        let mut made = Made {
-            preparation: self,
-            records: Vec::new(),
-            claims: Vec::new(),
-            before: Vec::new(),
-            errors: Vec::new(),
-        };
+        let mut made = Made::new(self.machine, self.ledger, self.request.claimant);
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
         if let Err(error) = reserved {
@@ -262,7 +258,7 @@ impl Preparation<'_> {
             }
             return Err(error);
         }
-        if let Err(mut error) = self.make(&mut made) {
+        if let Err(mut error) = made.make() {
             error.rollback = made.undo();
             return Err(PrepareError::Create(error));
         }
@@ -316,6 +312,7 @@ impl Preparation<'_> {
                     made.before.extend(self.ledger.record(uuid)?);
                     self.ledger.write_record(&record)?;
                     made.records.push(record);
+                    made.starts.insert(uuid, place.start);
                 }
                 Action::Adopt(active, adoption) => self.adopt(uuid, active, *adoption)?,
                 Action::Keep(_) | Action::Remake(..) | Action::Wait(_) | Action::Refuse(..) => {}
@@ -369,62 +366,6 @@ impl Preparation<'_> {
         }
         Ok(())
     }
-
-    fn make(&self, made: &mut Made<'_>) -> Result<(), Box<NotCreated>> {
-        let failed = |record: &Record, cause| {
-            let place = Place {
-                parent: record.parent.clone(),
-                mdev_type: record.mdev_type.clone(),
-                attributes: record.attributes.clone(),
-            };
-            Box::new(NotCreated {
-                uuid: record.uuid,
-                place,
-                cause,
-                rollback: Vec::new(),
-            })
-        };
-        let Some(first) = made.records.first() else {
-            return Ok(());
-        };
-        let parents = made.records.iter().map(|record| &record.parent);
-        let locks = self.ledger.lock_parents(parents, self.machine.deadline);
-        let locks = locks.map_err(|error| failed(first, CreateError::Lock(error)))?;
-        for index in 0..made.records.len() {
-            let record = &mut made.records[index];
-            if let Err(cause) = create::create(self.machine, self.ledger, record) {
-                let error = failed(record, cause);
-                self.forget_unmade(made, index, &error.cause);
-                return Err(error);
-            }
-        }
-        drop(locks);
-        for record in &mut made.records {
-            create::finish(self.machine, self.ledger, record).map_err(|cause| failed(record, cause))?;
-        }
-        Ok(())
-    }
-
-    /// Sees to the record of a device that the kernel did not make, so that undoing does not take somebody
-    /// else's for it.
-    fn forget_unmade(&self, made: &mut Made<'_>, index: usize, cause: &CreateError) {
-        match cause {
-            // What is there under this UUID, if anything, is not ours; unless an earlier call gave up waiting for
-            // its creation, which has begun all the same.
-            CreateError::Refused { errno, .. } => {
-                let record = made.records.remove(index);
-                let before = made.before.iter().find(|before| before.uuid == record.uuid);
-                let kept = match before {
-                    Some(before) if *errno == Errno::EEXIST => self.ledger.write_record(before),
-                    _ => self.ledger.drop_record(record.uuid),
-                };
-                made.errors.extend(kept.err().map(RemoveError::Ledger));
-            }
-            // The device may still come: its record stays, for whoever needs the UUID next.
-            CreateError::Unanswered { .. } => drop(made.records.remove(index)),
-            _ => {}
-        }
-    }
 }
 
 fn first_wait(plan: &Plan) -> Option<(MdevUuid, Wait)> {
@@ -432,51 +373,4 @@ fn first_wait(plan: &Plan) -> Option<(MdevUuid, Wait)> {
         Action::Wait(wait) => Some((wanted.uuid, wait.clone())),
         _ => None,
     })
-}
-
-/// What this call has written so far.
-struct Made<'a> {
-    preparation: &'a Preparation<'a>,
-    records: Vec<Record>,
-    /// Devices that the claimant did not claim before.
-    claims: Vec<MdevUuid>,
-    /// What these records have replaced: of devices that seemed to be gone.
-    before: Vec<Record>,
-    /// What could not be taken back before all else is.
-    errors: Vec<RemoveError>,
-}
-
-impl Made<'_> {
-    /// Takes it back, last things first, and goes on whatever fails.
-    fn undo(self) -> Vec<RemoveError> {
-        let Preparation {
-            machine,
-            ledger,
-            request,
-        } = self.preparation;
-        let mut errors = self.errors;
-        for record in self.records.into_iter().rev() {
-            errors.extend(remove::remove(machine, ledger, record).err());
-        }
-        for uuid in self.claims.into_iter().rev() {
-            errors.extend(
-                ledger
-                    .drop_claim(uuid, request.claimant)
-                    .err()
-                    .map(RemoveError::Ledger),
-            );
-        }
-        let held = release::holdings(ledger, request.claimant).unwrap_or_default();
-        let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, request.claimant);
-        // What is left is tried again by the `release` that follows.
-        if errors.is_empty() && !held.iter().any(is_claimed) {
-            errors.extend(
-                ledger
-                    .drop_holdings(request.claimant)
-                    .err()
-                    .map(RemoveError::Ledger),
-            );
-        }
-        errors
-    }
 }

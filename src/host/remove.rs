@@ -2,12 +2,14 @@
 
 use nix::errno::Errno;
 
+use super::callouts::{CalloutError, Callouts};
 use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
 use super::processes::{self, User};
 use super::release::chain;
 use super::sysfs;
+use crate::model::callout::{Outcome, Subject};
 use crate::model::claim::{Record, State};
 use crate::model::names::{MdevUuid, ParentName};
 use crate::model::plan;
@@ -27,6 +29,16 @@ pub enum RemoveError {
         parent: ParentName,
         /// Who uses it.
         users: Vec<User>,
+    },
+    /// One of mdevctl's scripts does not want it to be removed.
+    #[error("{uuid} on {parent} is not removed: {cause}")]
+    Callout {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it is.
+        parent: ParentName,
+        /// Which, and why not.
+        cause: CalloutError,
     },
     /// The kernel did not remove it.
     #[error("cannot remove {uuid} on {parent}")]
@@ -59,21 +71,66 @@ fn shown(users: &[User]) -> String {
     users.join(", ")
 }
 
-/// Takes away the device of a record, then the record. The caller holds the device's lock. A device that is
-/// gone, or that somebody else has made anew, costs only the record.
+/// Takes away the device of a record, then the record, with mdevctl's scripts around it. The caller holds the
+/// device's lock and no parent's. A device that is gone, or that somebody else has made anew, costs only the record.
 ///
 /// # Errors
 /// See [`RemoveError`].
-pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, mut record: Record) -> Result<(), RemoveError> {
+pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    let Some(inode) = our_inode(machine, &record) else {
+        return Ok(ledger.drop_record(record.uuid)?);
+    };
+    check_idle(&record, wait_until_idle(machine, record.uuid))?;
+    let Record {
+        uuid,
+        ref parent,
+        ref mdev_type,
+        ..
+    } = record;
+    let subject = Subject {
+        uuid,
+        parent: parent.clone(),
+        mdev_type: mdev_type.clone(),
+    };
+    let callouts = Callouts::before_stop(machine, subject).map_err(|cause| RemoveError::Callout {
+        uuid,
+        parent: parent.clone(),
+        cause,
+    })?;
+    // They may have taken their time.
+    let is_idle = if callouts.ran() {
+        check_idle(&record, users(machine, uuid))
+    } else {
+        Ok(())
+    };
+    let removed = is_idle.and_then(|()| remove_idle(machine, ledger, record, inode));
+    callouts.end(match removed {
+        Ok(()) => Outcome::Success,
+        Err(_) => Outcome::Failure,
+    });
+    removed
+}
+
+/// The same for a device whose creation has failed half-way: as far as mdevctl's scripts know, it never was.
+///
+/// # Errors
+/// See [`RemoveError`].
+pub fn take_back(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    let Some(inode) = our_inode(machine, &record) else {
+        return Ok(ledger.drop_record(record.uuid)?);
+    };
+    check_idle(&record, wait_until_idle(machine, record.uuid))?;
+    remove_idle(machine, ledger, record, inode)
+}
+
+fn remove_idle(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    mut record: Record,
+    inode: u64,
+) -> Result<(), RemoveError> {
     let Record { uuid, ref parent, .. } = record;
     let parent = parent.clone();
-    let Some(inode) = our_inode(machine, &record) else {
-        return Ok(ledger.drop_record(uuid)?);
-    };
-    let users = wait_until_idle(machine, uuid);
-    if !users.is_empty() {
-        return Err(RemoveError::InUse { uuid, parent, users });
-    }
     record.state = State::Removing;
     record.inode = Some(inode);
     // The record before finds the device just as well: a full file system must not keep it.
@@ -93,6 +150,21 @@ pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, mut record: Record) ->
     ledger.drop_record(uuid)?;
     log::info!(uuid:%, parent:%, mdev_type:% = record.mdev_type; "removed {uuid} ({} on {parent})", record.mdev_type);
     Ok(())
+}
+
+fn check_idle(record: &Record, users: Vec<User>) -> Result<(), RemoveError> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(RemoveError::InUse {
+        uuid: record.uuid,
+        parent: record.parent.clone(),
+        users,
+    })
+}
+
+fn users(machine: &Machine<'_>, uuid: MdevUuid) -> Vec<User> {
+    processes::users(&machine.root, &sysfs::nodes(&machine.root, uuid))
 }
 
 /// The inode of the device's folder, where the device is there and ours.

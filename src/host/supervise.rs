@@ -51,6 +51,8 @@ pub struct Supervisor<'a> {
     pub kernel: &'a dyn Kernel,
     /// How long each thing is waited for.
     pub timeouts: Timeouts,
+    /// Whether mdevctl's scripts are called.
+    pub callouts: bool,
 }
 
 /// A QEMU whose devices are there and claimed.
@@ -76,6 +78,7 @@ impl Supervisor<'_> {
             root: self.root.clone(),
             kernel: self.kernel,
             timeouts: self.timeouts.clone(),
+            callouts: self.callouts,
             deadline: Deadline::after(self.timeouts.hook),
         }
     }

@@ -1,5 +1,6 @@
 //! What is decided without touching the machine: no file, no clock, no environment, no process.
 
+pub mod callout;
 pub mod claim;
 pub mod definition;
 pub mod domain;

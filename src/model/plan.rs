@@ -1,7 +1,7 @@
 //! What a start would do, decided once: `plan` prints what `hook` and `run` carry out.
 
 use super::claim::{Claimant, Life, Record, State};
-use super::definition::{Attribute, Definition};
+use super::definition::{Attribute, Definition, Start};
 use super::domain::{Domain, Hostdev, Mark, Model, Select, Source};
 use super::inventory::{Active, Defined, Inventory, ParentState};
 use super::names::{MdevUuid, ParentName, TypeName};
@@ -96,6 +96,8 @@ pub struct Place {
     pub parent: ParentName,
     /// As what.
     pub mdev_type: TypeName,
+    /// When mdevctl would make it; its scripts are told.
+    pub start: Start,
     /// What is written into it, in this order.
     pub attributes: Vec<Attribute>,
 }
@@ -289,6 +291,7 @@ impl Planner<'_> {
                 Ok(definition) => Place {
                     parent: one.parent.clone(),
                     mdev_type: definition.mdev_type.clone(),
+                    start: definition.start,
                     attributes: definition.attributes.clone(),
                 },
                 Err(error) => {

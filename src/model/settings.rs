@@ -7,15 +7,28 @@ use serde::{Deserialize, Deserializer, de};
 use super::domain::Select;
 
 /// What an administrator may set.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which hostdevs count as marked.
     pub select: Select,
     /// The least important messages that are logged.
     pub log_level: LogLevel,
+    /// Whether mdevctl's callouts and notifiers are called.
+    pub callouts: bool,
     /// How long each thing is waited for.
     pub timeouts: Timeouts,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            select: Select::default(),
+            log_level: LogLevel::default(),
+            callouts: true,
+            timeouts: Timeouts::default(),
+        }
+    }
 }
 
 /// The least important messages that are logged.
@@ -52,6 +65,9 @@ pub struct Timeouts {
     /// A device whose domain has ended, until libvirt says so.
     #[serde(deserialize_with = "seconds")]
     pub claim: Duration,
+    /// One call of one of mdevctl's scripts.
+    #[serde(deserialize_with = "seconds")]
+    pub callout: Duration,
 }
 
 impl Default for Timeouts {
@@ -62,6 +78,7 @@ impl Default for Timeouts {
             node: Duration::from_secs(5),
             idle: Duration::from_secs(5),
             claim: Duration::from_secs(10),
+            callout: Duration::from_secs(10),
         }
     }
 }
@@ -115,17 +132,19 @@ mod tests {
 
     #[test]
     fn every_key_is_read() {
-        let text = "select = 'managed'\nlog_level = 'debug'\n\
-            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\n";
+        let text = "select = 'managed'\nlog_level = 'debug'\ncallouts = false\n\
+            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\ncallout = 6\n";
         let settings = Settings {
             select: Select::Managed,
             log_level: LogLevel::Debug,
+            callouts: false,
             timeouts: Timeouts {
                 hook: Duration::from_secs(1),
                 write: Duration::from_millis(2500),
                 node: Duration::from_secs(3),
                 idle: Duration::from_secs(4),
                 claim: Duration::ZERO,
+                callout: Duration::from_secs(6),
             },
         };
         assert_eq!(Settings::parse(text), Ok(settings));

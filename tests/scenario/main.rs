@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod callouts;
 mod definitions;
 mod fake;
 mod hook;

@@ -164,6 +164,7 @@ fn created(uuid: MdevUuid, place: &Place, reason: Option<&str>) -> Device {
         parent,
         mdev_type,
         attributes,
+        ..
     } = place.clone();
     let file = format!("{}/{parent}/{uuid}", crate::host::definitions::STORE);
     Device {

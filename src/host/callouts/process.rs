@@ -1,0 +1,229 @@
+//! Runs one script, which gets nothing of ours but its input, until it ends or its time has passed.
+
+#![allow(unsafe_code, reason = "what happens between fork and exec has no safe form")]
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::host::clock::Deadline;
+
+/// More of what a script prints is thrown away.
+const MOST_OUTPUT: usize = 64 << 10;
+
+/// As long as one that was killed is waited for: it may be stuck in a driver.
+const DYING: Duration = Duration::from_secs(1);
+
+/// As long as nothing is looked at while a script prints nothing.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Of systemd's services, without what the caller had set.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How a script ended, and what it said.
+pub(super) struct Ran {
+    pub(super) ending: Ending,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// How a script ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ending {
+    /// With a status.
+    Exited(i32),
+    /// By a signal of somebody else's.
+    Killed(i32),
+    /// By us, when its time had passed.
+    TimedOut,
+}
+
+/// Runs a script in a process group of its own.
+///
+/// # Errors
+/// It cannot be executed.
+pub(super) fn run(script: &Path, arguments: &[String], input: &[u8], deadline: Deadline) -> io::Result<Ran> {
+    let mut command = Command::new(script);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs([("PATH", PATH), ("LC_ALL", "C")])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    // SAFETY: it makes system calls only, which are allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            keep_nothing();
+            Ok(())
+        })
+    };
+    let mut running = Running::new(command.spawn()?, input)?;
+    let ending = running.until(deadline);
+    Ok(Ran {
+        ending: ending.map_or(Ending::TimedOut, |status| {
+            match (status.code(), status.signal()) {
+                (Some(code), _) => Ending::Exited(code),
+                (None, signal) => Ending::Killed(signal.unwrap_or_default()),
+            }
+        }),
+        stdout: running.stdout.kept,
+        stderr: running.stderr.kept,
+    })
+}
+
+/// Lets the next exec close what was inherited, from whoever called us, and must not reach a script.
+fn keep_nothing() {
+    const FIRST: u32 = 3;
+    // SAFETY: no memory is concerned, and descriptors are only marked.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if marked == -1 {
+        // Before Linux 5.11.
+        for number in 3..4096 {
+            // SAFETY: as above; that there is no such number is an answer, too.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+struct Running<'a> {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    input: &'a [u8],
+    stdout: Output,
+    stderr: Output,
+}
+
+impl<'a> Running<'a> {
+    fn new(mut child: Child, input: &'a [u8]) -> io::Result<Self> {
+        let stdin = child.stdin.take();
+        let stdout = Output::new(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>));
+        let stderr = Output::new(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>));
+        for pipe in [stdout.fd(), stderr.fd(), stdin.as_ref().map(AsFd::as_fd)]
+            .into_iter()
+            .flatten()
+        {
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok(Running {
+            child,
+            stdin,
+            input,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Its status; none where its time has passed, and it is dead.
+    fn until(&mut self, deadline: Deadline) -> Option<ExitStatus> {
+        loop {
+            self.write();
+            self.stdout.read();
+            self.stderr.read();
+            if let Ok(Some(status)) = self.child.try_wait() {
+                // It may have said something since.
+                self.stdout.read();
+                self.stderr.read();
+                return Some(status);
+            }
+            if deadline.has_passed() {
+                return self.kill();
+            }
+            if self.stdout.is_open() || self.stderr.is_open() {
+                self.pause(deadline);
+            } else if let Some(Ok(status)) = deadline.poll(|| self.child.try_wait().transpose()) {
+                return Some(status);
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        let Some(pipe) = &mut self.stdin else { return };
+        while !self.input.is_empty() {
+            match pipe.write(self.input) {
+                Ok(written) => self.input = &self.input[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It does not want to read more, which is its right.
+                Err(_) => break,
+            }
+        }
+        self.stdin = None;
+    }
+
+    fn pause(&self, deadline: Deadline) {
+        let mut watched = Vec::new();
+        let outputs = [self.stdout.fd(), self.stderr.fd()];
+        for fd in outputs.into_iter().flatten() {
+            watched.push(PollFd::new(fd, PollFlags::POLLIN));
+        }
+        if let Some(pipe) = &self.stdin {
+            watched.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        }
+        let pause = deadline.left().min(PAUSE);
+        let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
+        let _: Result<i32, Errno> = poll(&mut watched, pause);
+    }
+
+    /// Ends it and all that it has started.
+    fn kill(&mut self) -> Option<ExitStatus> {
+        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        let _ = killpg(group, Signal::SIGKILL);
+        Deadline::after(DYING).poll(|| self.child.try_wait().transpose());
+        None
+    }
+}
+
+trait Pipe: Read + AsFd {}
+
+impl<T: Read + AsFd> Pipe for T {}
+
+/// What a script prints.
+struct Output {
+    pipe: Option<Box<dyn Pipe>>,
+    kept: Vec<u8>,
+}
+
+impl Output {
+    fn new(pipe: Option<Box<dyn Pipe>>) -> Self {
+        Output {
+            pipe,
+            kept: Vec::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(|pipe| pipe.as_fd())
+    }
+
+    fn read(&mut self) {
+        let mut part = [0; 4096];
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut part) {
+                Ok(0) => self.pipe = None,
+                Ok(length) => {
+                    let room = MOST_OUTPUT.saturating_sub(self.kept.len());
+                    self.kept.extend(&part[..length.min(room)]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
+}

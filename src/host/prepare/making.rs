@@ -1,0 +1,202 @@
+//! Makes what has been reserved, and takes it back where that fails.
+
+use std::collections::BTreeMap;
+
+use nix::errno::Errno;
+
+use super::NotCreated;
+use crate::host::callouts::Callouts;
+use crate::host::create::{self, CreateError};
+use crate::host::ledger::Ledger;
+use crate::host::machine::Machine;
+use crate::host::release;
+use crate::host::remove::{self, RemoveError};
+use crate::model::callout::{Outcome, Subject};
+use crate::model::claim::{Claimant, Record};
+use crate::model::definition::Start;
+use crate::model::names::MdevUuid;
+use crate::model::plan::Place;
+
+/// What this call has written so far.
+pub(super) struct Made<'a> {
+    machine: &'a Machine<'a>,
+    ledger: &'a Ledger<'a>,
+    claimant: Claimant,
+    pub(super) records: Vec<Record>,
+    /// When mdevctl would make these devices: its scripts are told.
+    pub(super) starts: BTreeMap<MdevUuid, Start>,
+    /// Devices that the claimant did not claim before.
+    pub(super) claims: Vec<MdevUuid>,
+    /// What these records have replaced: of devices that seemed to be gone.
+    pub(super) before: Vec<Record>,
+    /// What could not be taken back before all else is.
+    errors: Vec<RemoveError>,
+}
+
+impl<'a> Made<'a> {
+    pub(super) fn new(machine: &'a Machine<'a>, ledger: &'a Ledger<'a>, claimant: Claimant) -> Self {
+        Made {
+            machine,
+            ledger,
+            claimant,
+            records: Vec::new(),
+            starts: BTreeMap::new(),
+            claims: Vec::new(),
+            before: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Makes the devices of the records. Between the scripts before and those after, all of them are made under
+    /// the locks of their parents, so that of two domains that want the last places one gets all that it wants.
+    pub(super) fn make(&mut self) -> Result<(), Box<NotCreated>> {
+        let scripts = self.announce()?;
+        let mut created = Vec::new();
+        let result = self.create(&mut created);
+        for (uuid, callouts) in scripts {
+            let outcome = if created.contains(&uuid) {
+                Outcome::Success
+            } else {
+                Outcome::Failure
+            };
+            callouts.end(outcome);
+        }
+        result?;
+        for record in &mut self.records {
+            create::finish(self.machine, self.ledger, record).map_err(|cause| failed(record, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Calls the scripts before anything is made.
+    fn announce(&mut self) -> Result<Vec<(MdevUuid, Callouts<'a>)>, Box<NotCreated>> {
+        let mut announced = Vec::new();
+        for record in &self.records {
+            let start = self.starts.get(&record.uuid).copied().unwrap_or_default();
+            match Callouts::before_start(self.machine, subject(record), start, &record.attributes) {
+                Ok(callouts) => announced.push((record.uuid, callouts)),
+                Err(error) => {
+                    let error = failed(record, CreateError::Callout(error));
+                    self.forget_untried(0);
+                    for (_, callouts) in announced {
+                        callouts.end(Outcome::Failure);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(announced)
+    }
+
+    fn create(&mut self, created: &mut Vec<MdevUuid>) -> Result<(), Box<NotCreated>> {
+        let Some(first) = self.records.first() else {
+            return Ok(());
+        };
+        let parents = self.records.iter().map(|record| &record.parent);
+        let locks = match self.ledger.lock_parents(parents, self.machine.deadline) {
+            Ok(locks) => locks,
+            Err(error) => {
+                let error = failed(first, CreateError::Lock(error));
+                self.forget_untried(0);
+                return Err(error);
+            }
+        };
+        let mut failure = None;
+        for (index, record) in self.records.iter_mut().enumerate() {
+            if let Err(cause) = create::create(self.machine, self.ledger, record) {
+                failure = Some((index, failed(record, cause)));
+                break;
+            }
+            created.push(record.uuid);
+        }
+        drop(locks);
+        let Some((index, error)) = failure else {
+            return Ok(());
+        };
+        self.forget_untried(index + 1);
+        let record = self.records.remove(index);
+        self.undo_failed(record, &error.cause);
+        Err(error)
+    }
+
+    /// Sees to the records of devices whose creation has not been tried, so that undoing does not take somebody
+    /// else's for one of them.
+    fn forget_untried(&mut self, from: usize) {
+        for record in self.records.drain(from..) {
+            let before = self.before.iter().find(|before| before.uuid == record.uuid);
+            let kept = match before {
+                Some(before) => self.ledger.write_record(before),
+                None => self.ledger.drop_record(record.uuid),
+            };
+            self.errors.extend(kept.err().map(RemoveError::Ledger));
+        }
+    }
+
+    /// Sees to a device whose creation has failed. As mdevctl does, no script is called for what is left of it.
+    fn undo_failed(&mut self, record: Record, cause: &CreateError) {
+        match cause {
+            // What is there under this UUID, if anything, is not ours; unless an earlier call gave up waiting for
+            // its creation, which has begun all the same.
+            CreateError::Refused { errno, .. } => {
+                let before = self.before.iter().find(|before| before.uuid == record.uuid);
+                let kept = match before {
+                    Some(before) if *errno == Errno::EEXIST => self.ledger.write_record(before),
+                    _ => self.ledger.drop_record(record.uuid),
+                };
+                self.errors.extend(kept.err().map(RemoveError::Ledger));
+            }
+            // The device may still come: its record stays, for whoever needs the UUID next.
+            CreateError::Unanswered { .. } => {}
+            _ => self
+                .errors
+                .extend(remove::take_back(self.machine, self.ledger, record).err()),
+        }
+    }
+
+    /// Takes it back, last things first, and goes on whatever fails.
+    pub(super) fn undo(self) -> Vec<RemoveError> {
+        let Made {
+            machine,
+            ledger,
+            claimant,
+            mut errors,
+            ..
+        } = self;
+        for record in self.records.into_iter().rev() {
+            errors.extend(remove::remove(machine, ledger, record).err());
+        }
+        for uuid in self.claims.into_iter().rev() {
+            errors.extend(ledger.drop_claim(uuid, claimant).err().map(RemoveError::Ledger));
+        }
+        let held = release::holdings(ledger, claimant).unwrap_or_default();
+        let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, claimant);
+        // What is left is tried again by the `release` that follows.
+        if errors.is_empty() && !held.iter().any(is_claimed) {
+            errors.extend(ledger.drop_holdings(claimant).err().map(RemoveError::Ledger));
+        }
+        errors
+    }
+}
+
+fn subject(record: &Record) -> Subject {
+    Subject {
+        uuid: record.uuid,
+        parent: record.parent.clone(),
+        mdev_type: record.mdev_type.clone(),
+    }
+}
+
+fn failed(record: &Record, cause: CreateError) -> Box<NotCreated> {
+    let place = Place {
+        parent: record.parent.clone(),
+        mdev_type: record.mdev_type.clone(),
+        start: Start::default(),
+        attributes: record.attributes.clone(),
+    };
+    Box::new(NotCreated {
+        uuid: record.uuid,
+        place,
+        cause,
+        rollback: Vec::new(),
+    })
+}
