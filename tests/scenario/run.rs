@@ -5,6 +5,7 @@ mod host;
 mod background;
 mod crash;
 mod invisible;
+mod many;
 mod marks;
 
 use std::ffi::OsString;
@@ -16,9 +17,8 @@ use host::{Host, answer, program};
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
 const B: &str = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
 
-/// Waits for `$ROOT/end`.
-const WAITS: &str =
-    "echo $$ > $ROOT/pid.new; mv $ROOT/pid.new $ROOT/pid\nuntil [ -e $ROOT/end ]; do sleep 0.02; done";
+/// Waits for `$ROOT/end`, or for the end of a test that failed.
+const WAITS: &str = "echo $$ > $ROOT/pid.new; mv $ROOT/pid.new $ROOT/pid\nuntil [ -e $ROOT/end ] || ! [ -d $ROOT ]; do sleep 0.02; done";
 
 /// The `-device` of one.
 fn device(uuid: &str) -> String {

@@ -14,7 +14,7 @@ const DAEMONIZES: &str = "setsid /bin/sh -c '
     (
         exec </dev/null >/dev/null 2>&1
         echo $(cut -d \" \" -f 4 /proc/self/stat) > '$ROOT'/pid.new; mv '$ROOT'/pid.new '$ROOT'/pid
-        until [ -e '$ROOT'/end ]; do sleep 0.02; done
+        until [ -e '$ROOT'/end ] || ! [ -d '$ROOT' ]; do sleep 0.02; done
     ) &
 '
 until [ -e $ROOT/pid ]; do sleep 0.01; done

@@ -95,8 +95,7 @@ impl Host {
         let qemu = self.qemu(script);
         let mut command = self.command();
         command.arg("--").arg(qemu).args(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running(Some(command.spawn().expect("the program starts")))
+        Running::of(&mut command)
     }
 
     /// Waits until a script has written a file, and reads it.
@@ -131,6 +130,12 @@ impl Host {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    /// Starts a command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(Some(command.spawn().expect("the program starts")))
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         let child = self.0.as_ref().expect("it runs");
         Pid::from_raw(i32::try_from(child.id()).expect("a number"))
@@ -138,6 +143,12 @@ impl Running {
 
     pub(crate) fn send(&self, signal: Signal) {
         kill(self.pid(), signal).expect("it runs");
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let child = self.0.as_mut().expect("it runs");
+        child.try_wait().expect("it can be waited for").is_some()
     }
 
     /// Kills it, and not what it runs.

@@ -73,7 +73,7 @@ fn qemu_is_started_as_without_it() {
 fn standard_streams_are_qemus_own() {
     let host = defined();
     let qemu =
-        host.qemu("read line; echo got $line; exec <&- >&-; until [ -e $ROOT/end ]; do sleep 0.02; done");
+        host.qemu("read line; echo got $line; exec <&- >&-; until [ -e $ROOT/end ] || ! [ -d $ROOT ]; do sleep 0.02; done");
     let mut command = host.command();
     command.arg("--").arg(qemu).args(["-device", &device(A)]);
     let mut child = command
@@ -98,7 +98,7 @@ fn standard_streams_are_qemus_own() {
 fn a_descriptor_that_qemu_closes_is_closed() {
     let host = defined();
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
-    let script = "echo through >&8; exec 8>&-; until [ -e $ROOT/end ]; do sleep 0.02; done";
+    let script = "echo through >&8; exec 8>&-; until [ -e $ROOT/end ] || ! [ -d $ROOT ]; do sleep 0.02; done";
     let qemu = host.qemu(script);
     let mut wrapper = host.command();
     wrapper.arg("--").arg(qemu).args(["-device", &device(A)]);
