@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use super::{Status, define, hook, list, plan, rewrite, run, show, types, undefine};
@@ -76,6 +77,9 @@ pub enum Command {
 impl Cli {
     /// Carries the command out.
     pub fn run(self, kernel: &dyn Kernel) -> anyhow::Result<Status> {
+        if !self.root.is_dir() {
+            bail!("--root {}: there is no such folder", self.root.display());
+        }
         let root = Root::new(self.root);
         match self.command {
             Command::Hook { arguments } => Ok(hook::run(&root, kernel, &arguments)),
