@@ -2,6 +2,7 @@
 //!
 //! Where nothing has to be made and nothing of ours is used, it becomes QEMU and has no part in what follows.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -87,14 +88,15 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
     let devices = wants::devices(root, &line, &invocation.arguments)?;
     let domain = invocation.domain.as_deref().map(read_domain).transpose()?;
     // The pools' places are refused above, so there is nothing to choose.
-    let qemu = Program::new(
-        &invocation.program,
-        &invocation.name,
-        line.render(&std::collections::BTreeMap::new()),
-    )
-    .context("QEMU's command line")?;
+    let arguments = line.render(&BTreeMap::new());
+    let qemu =
+        Program::new(&invocation.program, &invocation.name, arguments).context("QEMU's command line")?;
     let name = name_of(&line, domain.as_ref(), &invocation.program);
-    if devices.is_empty() {
+    let may_want = match &domain {
+        Some(_) => !devices.is_empty(),
+        None => !wants::by_marks(&devices).is_empty(),
+    };
+    if !may_want {
         if !line.unseen.is_empty() {
             start_log(root, &Settings::default(), &name);
             warn_of_unseen(&line);
@@ -127,14 +129,23 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
     check_rights(&supervisor.root, plan)?;
-    let request = Request {
-        // Put in once there is one.
-        claimant: Claimant::Process(crate::model::claim::ProcessId { pid: 0, start: 0 }),
+    let job = Job {
+        qemu: &qemu,
+        program: &invocation.program,
         name,
-        daemon: None,
-        wanted,
+        daemonizes: line.daemonize,
     };
-    supervise(&supervisor, &qemu, request, line.daemonize, &invocation.program)
+    supervise(&supervisor, job, wanted)
+}
+
+/// What is run.
+struct Job<'a> {
+    qemu: &'a Program,
+    /// Its program, for people.
+    program: &'a OsStr,
+    /// The guest's name, or the program's.
+    name: String,
+    daemonizes: bool,
 }
 
 /// What a start would do, and whether QEMU can do without us: all devices are there, and no one of them is ours
@@ -186,35 +197,32 @@ fn check_rights(root: &Root, plan: Plan) -> anyhow::Result<()> {
     bail!("cannot use the devices that automdev has made: only root may; run this as root")
 }
 
-fn supervise(
-    supervisor: &Supervisor<'_>,
-    qemu: &Program,
-    mut request: Request,
-    daemonizes: bool,
-    program: &OsStr,
-) -> anyhow::Result<Status> {
+fn supervise(supervisor: &Supervisor<'_>, job: Job<'_>, wanted: Vec<Wanted>) -> anyhow::Result<Status> {
     // A child would inherit the way to the one that writes.
     supervisor.kernel.rest();
     let signals = Signals::hold().context("cannot hold signals back")?;
-    let held = Held::start(qemu, &signals).context("cannot start a process for QEMU")?;
+    let held = Held::start(job.qemu, &signals).context("cannot start a process for QEMU")?;
     let process = processes::find(&supervisor.root, held.pid());
     let process = process.ok_or_else(|| anyhow!("a process of ours is not in /proc; is it mounted?"))?;
     let claimant = Claimant::Process(process.id);
-    let name = std::mem::take(&mut request.name);
-    request.claimant = claimant;
-    request.name = supervise::named(&name, claimant);
+    let devices: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+    let request = Request {
+        claimant,
+        name: supervise::named(&job.name, claimant),
+        daemon: None,
+        wanted,
+    };
     prepare::prepare(&supervisor.machine(), &request)?;
-    let devices: Vec<MdevUuid> = request.wanted.iter().map(|wanted| wanted.uuid).collect();
     let supervised = Supervised {
         held,
         claimant,
-        name,
+        name: job.name,
         devices,
-        daemonizes,
+        daemonizes: job.daemonizes,
     };
     let (end, errors) = supervisor.run(supervised, &signals);
     let status = match end {
-        End::NotRun(errno) => not_run(program, errno),
+        End::NotRun(errno) => not_run(job.program, errno),
         End::Exited(code) => Status::Exit(u8::try_from(code).unwrap_or(u8::MAX)),
         End::Killed(signal) => Status::Exit(u8::try_from(128 + signal).unwrap_or(u8::MAX)),
     };

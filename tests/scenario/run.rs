@@ -98,7 +98,6 @@ fn qemu_gets_its_command_line_byte_for_byte() {
 #[test]
 fn where_nothing_is_to_be_made_it_becomes_qemu() {
     let host = defined();
-    let before = host.snapshot().without(&["scripts"]);
     let off = format!("{},autocreate=off", device(A));
     let no_mdev = "vfio-pci,sysfsdev=/sys/bus/pci/devices/0000:00:02.0";
     for arguments in [
@@ -108,6 +107,9 @@ fn where_nothing_is_to_be_made_it_becomes_qemu() {
         &["-device", &off],
         &["-device", no_mdev],
     ] {
+        // Nor do settings matter that cannot be read.
+        host.file("etc/automdev/automdev.toml", "no settings");
+        let before = host.snapshot().without(&["scripts"]);
         let running = host.start("echo $$; exit 3", arguments);
         let pid = running.pid();
         assert_eq!(running.end().ended(3).stdout, format!("{pid}\n"), "{arguments:?}");
