@@ -35,6 +35,9 @@ pub enum WriteError {
     /// The kernel did not answer in time; it may still do it.
     #[error("the driver did not answer in time")]
     TimedOut,
+    /// The deadline had passed before it could be tried.
+    #[error("there was no time left for it")]
+    NotTried,
     /// The folder is not the one that was meant.
     #[error("the device is another one by now")]
     Replaced,

@@ -253,6 +253,7 @@ impl Preparation<'_> {
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
         if let Err(error) = reserved {
+            made.forget_untried(0);
             for error in made.undo() {
                 log::error!("{}", release::chain(&error));
             }

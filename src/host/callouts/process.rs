@@ -211,9 +211,12 @@ impl Output {
         self.pipe.as_ref().map(|pipe| pipe.as_fd())
     }
 
+    /// Reads what is there, but not for ever: a script may print faster than it is read.
     fn read(&mut self) {
+        const MOST_PARTS: u32 = 16;
         let mut part = [0; 4096];
-        while let Some(pipe) = &mut self.pipe {
+        for _ in 0..MOST_PARTS {
+            let Some(pipe) = &mut self.pipe else { return };
             match pipe.read(&mut part) {
                 Ok(0) => self.pipe = None,
                 Ok(length) => {

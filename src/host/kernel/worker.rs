@@ -34,6 +34,9 @@ pub struct Sysfs {
 
 impl Kernel for Sysfs {
     fn write(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError> {
+        if deadline.has_passed() {
+            return Err(WriteError::NotTried);
+        }
         let mut slot = self.worker.borrow_mut();
         let worker = match slot.take() {
             Some(worker) => slot.insert(worker),

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::NotCreated;
 use crate::host::callouts::Callouts;
 use crate::host::create::{self, CreateError};
+use crate::host::kernel::WriteError;
 use crate::host::ledger::Ledger;
 use crate::host::machine::Machine;
 use crate::host::release;
@@ -121,7 +122,7 @@ impl<'a> Made<'a> {
 
     /// Sees to the records of devices whose creation has not been tried, so that undoing does not take somebody
     /// else's for one of them.
-    fn forget_untried(&mut self, from: usize) {
+    pub(super) fn forget_untried(&mut self, from: usize) {
         for record in self.records.drain(from..) {
             let before = self.before.iter().find(|before| before.uuid == record.uuid);
             let kept = match before {
@@ -144,6 +145,13 @@ impl<'a> Made<'a> {
                     _ => self.ledger.drop_record(record.uuid),
                 };
                 self.errors.extend(kept.err().map(RemoveError::Ledger));
+            }
+            CreateError::Unanswered {
+                source: WriteError::NotTried,
+                ..
+            } => {
+                self.records.push(record);
+                self.forget_untried(self.records.len() - 1);
             }
             // The device may still come: its record stays, for whoever needs the UUID next.
             CreateError::Unanswered { .. } => {}
