@@ -1,7 +1,11 @@
 //! Tests that run inside a disposable host, as root, with nothing faked.
 
 mod by_libvirt;
+mod definitions;
 mod direct;
 mod host;
 mod observations;
+mod plan;
+mod rewrite;
+mod run;
 mod support;

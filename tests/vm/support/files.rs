@@ -94,6 +94,12 @@ impl Host {
         reload_libvirtd();
     }
 
+    /// Puts settings in place.
+    pub(crate) fn settings(&self, text: &str) {
+        fs::create_dir_all("/etc/automdev").expect("a folder");
+        fs::write("/etc/automdev/automdev.toml", text).expect("settings");
+    }
+
     pub(crate) fn define(&self, uuid: &str, definition: &Definition<'_>) {
         let attributes: Vec<serde_json::Value> = definition
             .attributes

@@ -18,13 +18,17 @@ pub(crate) const B: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 pub(crate) const C: &str = "cccccccc-0000-4000-8000-000000000003";
 
 /// Looks until it is so; panics after a minute, which is long on these slow machines, too.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(60), what, is_so);
+}
+
+/// The same with another limit.
+#[track_caller]
+pub(crate) fn within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "not within a minute: {what}"
-        );
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -86,9 +86,14 @@ fn test_on(generation: Generation, files: &[Carried], command: &[String], limit:
         generation,
         rest: Vec::new(),
     };
+    // A guest within the host needs one, and the host's own is outside of it.
+    let kernel = Carried {
+        name: "kernel".to_owned(),
+        from: image.kernel(),
+    };
     let job = Job {
         image: &image,
-        carried: files,
+        carried: &[files, &[kernel]].concat(),
         command,
         purpose: Purpose::Run,
         limit,
