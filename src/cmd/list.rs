@@ -50,6 +50,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
     }
     let mut text = String::new();
     match args.format {
+        Format::Text if overview.rows.is_empty() && args.problems => text.push_str("no problems\n"),
         Format::Text => print(&mut text, &overview, Palette::for_stdout()),
         Format::Json => {
             for row in &overview.rows {

@@ -33,7 +33,7 @@ Examples:
   automdev plan --format json *.xml | jq -r 'select(.startable == \"no\") | .file'
   automdev --root samples/hosts/nvidia plan samples/domains/nvidia.xml
 
-Status: 0 all would start, 1 something could not be read, 3 a start would be refused.")]
+Status: 0 all would or may start, 1 something could not be read, 3 a start would be refused.")]
 pub struct Args {
     /// The XML of domains, as people write it or as libvirt prints it; - or nothing is standard input.
     #[arg(value_name = "FILE")]

@@ -132,6 +132,7 @@ fn a_host_with_nothing_says_so() {
         automdev(&host, "list").printed(),
         "nothing is defined and no mediated device is there\n"
     );
+    assert_eq!(automdev(&host, "list --problems").printed(), "no problems\n");
     for line in ["types --format json", "list --format json"] {
         assert_eq!(automdev(&host, line).printed(), "");
     }
