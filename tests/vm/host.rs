@@ -27,7 +27,7 @@ fn sample_drivers_are_parents() {
 
 #[test]
 fn libvirt_answers() {
-    let version = stdout("virsh", &["--connect", "qemu:///system", "version"]);
+    let version = crate::support::virsh(&["version"]);
     assert!(version.contains("Running hypervisor: QEMU"), "{version}");
 }
 

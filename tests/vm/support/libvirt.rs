@@ -5,7 +5,20 @@ use std::process::{Command, Output};
 
 use super::DomainXml;
 
+/// Debian's daemon ends after two minutes without a client, and a client that comes just then is turned away.
 fn run(arguments: &[&str]) -> Output {
+    let mut output = run_once(arguments);
+    for _ in 0..5 {
+        if !String::from_utf8_lossy(&output.stderr).contains("failed to connect to the hypervisor") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        output = run_once(arguments);
+    }
+    output
+}
+
+fn run_once(arguments: &[&str]) -> Output {
     Command::new("virsh")
         .arg("--quiet")
         .args(arguments)
