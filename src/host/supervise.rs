@@ -22,7 +22,7 @@ mod program;
 mod signals;
 mod watch;
 
-use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -123,24 +123,40 @@ impl Supervisor<'_> {
         };
         let end = watch::watch(held.let_go(), signals, Some(&mut look));
         look();
-        self.detach(&adopted);
-        let claimants = std::iter::once(first).chain(own);
+        let ended = self.detach(adopted.all(), end);
+        let claimants = std::iter::once(first).chain(own).chain(ended);
         (
             end,
             claimants.flat_map(|claimant| self.give_back(claimant)).collect(),
         )
     }
 
-    /// Leaves somebody behind who waits for those that stay.
-    fn detach(&self, adopted: &Adopted<'_>) {
-        let open = |process: ProcessId| Some((Claimant::Process(process), detached::open(process.pid)?));
-        let waited: Vec<(Claimant, OwnedFd)> = adopted.living().into_iter().filter_map(open).collect();
-        if waited.is_empty() {
-            return;
+    /// Leaves somebody behind who waits for those that stay; tells who does not.
+    fn detach(&self, adopted: &[ProcessId], end: End) -> Vec<Claimant> {
+        // A QEMU that could not become ready may not have quite ended.
+        let patience = match end {
+            End::Exited(1..) => self.timeouts.idle,
+            _ => Duration::ZERO,
+        };
+        let deadline = Deadline::after(patience);
+        let (mut staying, mut ended) = (Vec::new(), Vec::new());
+        for process in adopted {
+            let claimant = Claimant::Process(*process);
+            match detached::open(process.pid) {
+                Ok(pidfd) if !detached::has_ended(&pidfd, deadline) => staying.push((claimant, pidfd)),
+                // Its claim stays, and the next command finds out.
+                Err(errno) if processes::runs(&self.root, *process) => {
+                    log::error!("cannot wait for the end of {claimant}: {}", errno.desc());
+                }
+                _ => ended.push(claimant),
+            }
         }
-        if let Err(errno) = detached::start(self, &waited) {
-            log::error!("cannot wait for the end of QEMU: {}", errno.desc());
+        if !staying.is_empty() {
+            if let Err(errno) = detached::start(self, &staying) {
+                log::error!("cannot wait for the end of QEMU: {}", errno.desc());
+            }
         }
+        ended
     }
 
     fn share(&self, devices: &[MdevUuid], claimant: Claimant, name: &str) {

@@ -46,10 +46,9 @@ impl<'a> Adopted<'a> {
         found
     }
 
-    /// Those that are still there.
-    pub(super) fn living(&self) -> Vec<ProcessId> {
-        let known = self.known.iter().copied();
-        known.filter(|id| processes::runs(self.root, *id)).collect()
+    /// All that there have been.
+    pub(super) fn all(&self) -> &[ProcessId] {
+        &self.known
     }
 
     fn program(&self, pid: u32) -> Option<PathBuf> {

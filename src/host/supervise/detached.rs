@@ -11,16 +11,30 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{ForkResult, chdir, fork, setsid};
 
 use super::{Supervisor, descriptors};
+use crate::host::clock::Deadline;
 use crate::host::release;
 use crate::model::claim::Claimant;
 
 /// What becomes readable when a process of ours ends (`pidfd_open(2)`, Linux 5.3).
-pub(super) fn open(pid: u32) -> Option<OwnedFd> {
+pub(super) fn open(pid: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: takes two numbers, gives a new descriptor that is closed at exec.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0_u32) };
-    let number = RawFd::try_from(number).ok().filter(|number| *number >= 0)?;
+    let number = Errno::result(number)?;
+    let number = RawFd::try_from(number).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has just given it to us.
-    Some(unsafe { OwnedFd::from_raw_fd(number) })
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether a process ends before the deadline.
+pub(super) fn has_ended(pidfd: &OwnedFd, deadline: Deadline) -> bool {
+    loop {
+        let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(1..) => return true,
+            Ok(_) if deadline.has_passed() => return false,
+            _ => {}
+        }
+    }
 }
 
 /// Starts a process that waits for the end of each of these, then gives back what it claims. All signals are

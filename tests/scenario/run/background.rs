@@ -106,6 +106,18 @@ fn answer_of_nothing(host: &Host) {
 }
 
 #[test]
+fn a_qemu_that_takes_its_time_to_fail_leaves_nothing() {
+    let host = defined();
+    // The first process knows that the other fails before that has ended.
+    let script = format!("{DAEMONIZES}{{ sleep 0.3; touch $ROOT/end; }} & exit 1");
+    let start = std::time::Instant::now();
+    let answer = host.run(&script, &["-daemonize", "-device", &device(A)]);
+    assert_eq!((answer.status, answer.stderr.as_str()), (Some(1), ""));
+    assert!(start.elapsed() >= std::time::Duration::from_millis(300));
+    host.assert_clean();
+}
+
+#[test]
 fn a_killed_supervisor_leaves_qemu_and_its_claim() {
     let host = defined();
     host.run(
