@@ -24,8 +24,8 @@ use crate::host::{definitions, leftovers, log as journal, processes, programs, r
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, MOST_BYTES};
 use crate::model::inventory::Inventory;
-use crate::model::names::MdevUuid;
-use crate::model::plan::{self, Action, Patience, Plan, Wanted};
+use crate::model::names::{MdevUuid, ParentName, TypeName};
+use crate::model::plan::{self, Action, Patience, Plan, Wait, Wanted};
 use crate::model::qemu::{CommandLine, Unseen};
 use crate::model::settings::Settings;
 
@@ -188,13 +188,23 @@ fn check_rights(root: &Root, plan: Plan) -> anyhow::Result<()> {
             }
             Action::Create(plan::Place {
                 parent, mdev_type, ..
-            }) => bail!(
-                "cannot create {uuid} ({mdev_type} on {parent}): only root may create mediated devices; run this as root, or let root create the device first"
-            ),
+            }) => return Err(only_root(uuid, &parent, &mdev_type)),
+            Action::Wait(Wait::Late(places)) => {
+                let first = places.first();
+                if let Some((parent, mdev_type)) = first {
+                    return Err(only_root(uuid, parent, mdev_type));
+                }
+            }
             _ => {}
         }
     }
     bail!("cannot use the devices that automdev has made: only root may; run this as root")
+}
+
+fn only_root(uuid: MdevUuid, parent: &ParentName, mdev_type: &TypeName) -> anyhow::Error {
+    anyhow!(
+        "cannot create {uuid} ({mdev_type} on {parent}): only root may create mediated devices; run this as root, or let root create the device first"
+    )
 }
 
 fn supervise(supervisor: &Supervisor<'_>, job: Job<'_>, wanted: Vec<Wanted>) -> anyhow::Result<Status> {

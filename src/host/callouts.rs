@@ -44,6 +44,12 @@ pub enum CalloutError {
         /// The script.
         script: PathBuf,
     },
+    /// The call's time has passed before a script was called.
+    #[error("no time is left to call the callout {}; give the whole call more time (timeouts.hook)", script.display())]
+    NoTime {
+        /// The script.
+        script: PathBuf,
+    },
     /// A script that answers for the device does not know the act.
     #[error("the callout {} answers for this device, but does not know {}; mend it", script.display(), act.as_str())]
     Unknown {
@@ -194,7 +200,7 @@ impl<'a> Callouts<'a> {
             self.log_ending(&path, &ran);
             match ran.ending {
                 Ending::Exited(NOT_MINE) | Ending::Killed(_) => {}
-                Ending::Exited(_) | Ending::TimedOut => {
+                Ending::Exited(_) | Ending::TimedOut | Ending::NotStarted => {
                     judge(path.clone(), &ran)?;
                     let supports = None;
                     self.script = Some(Script { path, supports });
@@ -230,10 +236,13 @@ impl<'a> Callouts<'a> {
         outcome: Outcome,
         input: &str,
     ) -> std::io::Result<Ran> {
+        let deadline = self.machine.deadline.or_after(self.machine.timeouts.callout);
+        if deadline.has_passed() {
+            return Ok(Ran::not_at_all());
+        }
         self.ran = true;
         log::debug!(uuid:% = self.subject.uuid; "calling {} for {} {}", script.display(), event.as_str(), act.as_str());
         let arguments = self.subject.arguments(event, act, outcome);
-        let deadline = self.machine.deadline.or_after(self.machine.timeouts.callout);
         process::run(script, &arguments, input.as_bytes(), deadline)
     }
 
@@ -241,6 +250,7 @@ impl<'a> Callouts<'a> {
         let (uuid, script) = (self.subject.uuid, script.display());
         match ran.ending {
             Ending::TimedOut => log::warn!(uuid:%; "{script} did not end in time, and was killed"),
+            Ending::NotStarted => log::warn!(uuid:%; "there was no time left to call {script}"),
             Ending::Killed(signal) => log::warn!(uuid:%; "{script} was killed by signal {signal}"),
             Ending::Exited(0 | NOT_MINE) if ran.stderr.is_empty() => {}
             Ending::Exited(0) => log::info!(uuid:%; "{script} says: {}", one_line(&ran.stderr)),
@@ -260,6 +270,7 @@ fn judge(script: PathBuf, ran: &Ran) -> Result<(), CalloutError> {
         // mdevctl takes one that was killed for one that has nothing against it.
         Ending::Exited(0) | Ending::Killed(_) => Ok(()),
         Ending::TimedOut => Err(CalloutError::TimedOut { script }),
+        Ending::NotStarted => Err(CalloutError::NoTime { script }),
         Ending::Exited(status) => {
             let said = one_line(&ran.stderr);
             let message = if said.is_empty() {

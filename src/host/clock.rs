@@ -20,6 +20,12 @@ impl Deadline {
         self.min(Deadline::after(duration))
     }
 
+    /// So much later.
+    #[must_use]
+    pub fn later(self, duration: Duration) -> Self {
+        Deadline(self.0 + duration)
+    }
+
     /// What is left of it; zero once it has passed.
     #[must_use]
     pub fn left(self) -> Duration {

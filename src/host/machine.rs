@@ -1,7 +1,7 @@
 //! The machine that a call works on, and the bounds within which it does.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::clock::Deadline;
 use super::files;
@@ -13,6 +13,7 @@ use crate::model::settings::{Settings, SettingsError, Timeouts};
 pub const SETTINGS: &str = "/etc/automdev/automdev.toml";
 
 /// The machine that a call works on.
+#[derive(Clone)]
 pub struct Machine<'a> {
     /// The folder below which everything lies.
     pub root: Root,
@@ -55,6 +56,16 @@ pub fn boot_id(root: &Root) -> String {
     let content = files::read_bounded(&root.path(Path::new("/proc/sys/kernel/random/boot_id")), LARGEST);
     let content = content.ok().flatten().unwrap_or_default();
     String::from_utf8_lossy(&content).trim_end().to_owned()
+}
+
+/// For how long the host has been up, where it tells.
+#[must_use]
+pub fn uptime(root: &Root) -> Option<Duration> {
+    const LARGEST: usize = 64;
+    let content = files::read_bounded(&root.path("/proc/uptime"), LARGEST).ok()??;
+    let text = String::from_utf8_lossy(&content);
+    let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// Seconds since 1970.

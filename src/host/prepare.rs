@@ -1,5 +1,7 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
+use std::time::Instant;
+
 use super::clock::Deadline;
 use super::create::CreateError;
 use super::ledger::{Ledger, LedgerError, Lock, LockError};
@@ -14,8 +16,10 @@ use crate::model::names::MdevUuid;
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
 use crate::model::refusal::Refusal;
 
+mod bounds;
 mod making;
 
+use bounds::Bounds;
 use making::Made;
 
 /// Who wants devices.
@@ -116,23 +120,24 @@ fn left_over(rollback: &[RemoveError]) -> String {
 pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<(), PrepareError> {
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
     Preparation {
-        machine,
+        machine: machine.clone(),
         ledger: &ledger,
         request,
+        bounds: Bounds::default(),
     }
     .run()
 }
 
 struct Preparation<'a> {
-    machine: &'a Machine<'a>,
+    machine: Machine<'a>,
     ledger: &'a Ledger<'a>,
     request: &'a Request,
+    bounds: Bounds,
 }
 
 impl Preparation<'_> {
-    fn run(&self) -> Result<(), PrepareError> {
+    fn run(&mut self) -> Result<(), PrepareError> {
         let Request { claimant, wanted, .. } = self.request;
-        let waiting = self.machine.deadline.or_after(self.machine.timeouts.claim);
         loop {
             let own_lock = self.ledger.lock_claimant(*claimant, self.machine.deadline)?;
             let held = release::holdings(self.ledger, *claimant)?;
@@ -142,13 +147,16 @@ impl Preparation<'_> {
                 .chain(held.iter().copied());
             let device_locks = self.ledger.lock_devices(all, self.machine.deadline)?;
             let left = self.give_back_unwanted(&held);
-            let patience = if waiting.has_passed() {
-                Patience::Exhausted
-            } else {
-                Patience::Waiting
-            };
             let host_lock = self.ledger.lock_host(self.machine.deadline)?;
-            let plan = self.plan(patience)?;
+            let mut plan = self.plan(Patience::Waiting)?;
+            let waits = waits(&plan);
+            let wait = waits.iter().find_map(|(uuid, wait)| {
+                let until = self.bounds.until(&self.machine, wait);
+                (!until.has_passed()).then_some((*uuid, wait, until))
+            });
+            if !waits.is_empty() && wait.is_none() {
+                plan = self.plan(Patience::Exhausted)?;
+            }
             if let Some((wanted, refusal, place)) = plan.refusal() {
                 return Err(PrepareError::Refused {
                     uuid: wanted.uuid,
@@ -156,9 +164,13 @@ impl Preparation<'_> {
                     refusal: Box::new(refusal.clone()),
                 });
             }
-            if let Some(wait) = first_wait(&plan) {
+            if let Some((uuid, wait, until)) = wait {
                 drop((host_lock, device_locks, own_lock));
-                self.wait(&wait, waiting);
+                let begun = Instant::now();
+                self.wait(uuid, wait, until);
+                if matches!(wait, Wait::Late(_)) && self.bounds.is_at_boot {
+                    self.machine.deadline = self.machine.deadline.later(begun.elapsed());
+                }
             } else if plan
                 .devices
                 .iter()
@@ -178,7 +190,7 @@ impl Preparation<'_> {
         for (wanted, action) in &plan.devices {
             if let Action::Remake(old, _) = action {
                 log::warn!(uuid:% = wanted.uuid; "{} is there half made, or not as defined any more; it is made anew", wanted.uuid);
-                remove::remove(self.machine, self.ledger, old.clone()).map_err(|cause| {
+                remove::remove(&self.machine, self.ledger, old.clone()).map_err(|cause| {
                     PrepareError::Leftover {
                         uuid: wanted.uuid,
                         cause,
@@ -197,7 +209,7 @@ impl Preparation<'_> {
             .iter()
             .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
         {
-            if let Err(error) = release::give_back(self.machine, self.ledger, self.request.claimant, *uuid) {
+            if let Err(error) = release::give_back(&self.machine, self.ledger, self.request.claimant, *uuid) {
                 log::warn!(uuid:%; "{}", release::chain(&error));
                 left.push(*uuid);
             }
@@ -213,26 +225,40 @@ impl Preparation<'_> {
     }
 
     /// Waits, holding no lock, until it is worth looking again.
-    fn wait(&self, wait: &(MdevUuid, Wait), until: Deadline) {
-        let (uuid, wait) = wait;
+    fn wait(&self, uuid: MdevUuid, wait: &Wait, until: Deadline) {
         match wait {
             Wait::Claim(claimant, name) => {
                 log::info!(uuid:%; "waiting for {name} to give {uuid} back");
-                until.poll(|| (!self.is_pending(*uuid, *claimant)).then_some(()));
+                until.poll(|| (!self.is_pending(uuid, *claimant)).then_some(()));
             }
             Wait::Users => {
                 log::info!(uuid:%; "waiting until nobody uses {uuid}, which is to be made anew");
-                let nodes = sysfs::nodes(&self.machine.root, *uuid);
+                let nodes = sysfs::nodes(&self.machine.root, uuid);
                 until.poll(|| {
                     processes::users(&self.machine.root, &nodes)
                         .is_empty()
                         .then_some(())
                 });
             }
+            Wait::Late(places) => {
+                let shown: Vec<String> = places
+                    .iter()
+                    .map(|(parent, mdev_type)| format!("{mdev_type} on {parent}"))
+                    .collect();
+                let seconds = until.left().as_secs_f64();
+                log::info!(uuid:%; "waiting up to {seconds:.0} s for {}, which this host does not offer yet, for {uuid}", shown.join(" or "));
+                until.poll(|| {
+                    let root = &self.machine.root;
+                    let mut places = places.iter();
+                    places
+                        .any(|(parent, mdev_type)| sysfs::is_registered(root, parent, mdev_type))
+                        .then_some(())
+                });
+            }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
                 until.poll(|| {
-                    sysfs::inode_below(&self.machine.root, parent, *uuid)
+                    sysfs::inode_below(&self.machine.root, parent, uuid)
                         .is_none()
                         .then_some(())
                 });
@@ -249,7 +275,7 @@ impl Preparation<'_> {
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
         self.note_holdings(held)?;
-        let mut made = Made::new(self.machine, self.ledger, self.request.claimant);
+        let mut made = Made::new(&self.machine, self.ledger, self.request.claimant);
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
         if let Err(error) = reserved {
@@ -369,9 +395,11 @@ impl Preparation<'_> {
     }
 }
 
-fn first_wait(plan: &Plan) -> Option<(MdevUuid, Wait)> {
-    plan.devices.iter().find_map(|(wanted, action)| match action {
+/// All that the plan waits for.
+fn waits(plan: &Plan) -> Vec<(MdevUuid, Wait)> {
+    let waits = plan.devices.iter().filter_map(|(wanted, action)| match action {
         Action::Wait(wait) => Some((wanted.uuid, wait.clone())),
         _ => None,
-    })
+    });
+    waits.collect()
 }

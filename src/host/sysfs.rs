@@ -137,6 +137,13 @@ pub fn offer(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<O
     })
 }
 
+/// Whether a parent offers a type, and all of its files are there: the kernel makes the folder of its devices last
+/// (`mdev_type_add`).
+#[must_use]
+pub fn is_registered(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> bool {
+    type_folder(root, parent, mdev_type).join("devices").is_dir()
+}
+
 /// NVIDIA's descriptions: `num_heads=4, frl_config=60, framebuffer=1024M, max_resolution=…, max_instance=16`.
 fn parse_most(description: &str) -> Option<u32> {
     let (_, most) = description.split_once("max_instance=")?;

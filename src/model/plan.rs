@@ -87,6 +87,8 @@ pub enum Wait {
     Removal(ParentName),
     /// The device is to be made anew, and somebody still uses it.
     Users,
+    /// Nothing can host it now, but a driver that registers late may: then one of these parents offers that type.
+    Late(Vec<(ParentName, TypeName)>),
 }
 
 /// Where and as what a device is made.
@@ -153,7 +155,7 @@ pub enum Patience {
     /// There is still time: wait for it.
     Waiting,
     /// It has been waited for long enough: a claim that nobody fills is taken over, a removal that does not
-    /// end is refused.
+    /// end is refused, and so is a parent that does not come.
     Exhausted,
 }
 
@@ -313,6 +315,12 @@ impl Planner<'_> {
                 None => Action::Create(place),
             };
         }
+        if self.patience == Patience::Waiting {
+            let late: Vec<_> = refusals.iter().filter_map(may_come).collect();
+            if !late.is_empty() {
+                return Action::Wait(Wait::Late(late));
+            }
+        }
         match refusals.len() {
             0 => {
                 let parents = defined.iter().map(|one| one.parent.clone()).collect();
@@ -380,6 +388,17 @@ impl Planner<'_> {
         }
         self.refuse_for_room(place, &offer)
     }
+}
+
+/// The place that a driver may yet offer: some register their parents long after these are there.
+fn may_come(refused: &(ParentName, Refusal, Option<Place>)) -> Option<(ParentName, TypeName)> {
+    let (_, refusal, place) = refused;
+    let may = matches!(
+        refusal,
+        Refusal::ParentAbsent { .. } | Refusal::NotMdev { .. } | Refusal::TypeUnknown { .. }
+    );
+    let place = place.as_ref().filter(|_| may)?;
+    Some((place.parent.clone(), place.mdev_type.clone()))
 }
 
 /// Ours is the device that the record names, by the inode of its folder. A crash between the creation and

@@ -65,6 +65,12 @@ pub struct Timeouts {
     /// A device whose domain has ended, until libvirt says so.
     #[serde(deserialize_with = "seconds")]
     pub claim: Duration,
+    /// A parent or a type that a device needs and the host does not have yet.
+    #[serde(deserialize_with = "seconds")]
+    pub parent: Duration,
+    /// The same shortly after the host's boot, on top of [`Timeouts::hook`].
+    #[serde(deserialize_with = "seconds")]
+    pub parent_at_boot: Duration,
     /// One call of one of mdevctl's scripts.
     #[serde(deserialize_with = "seconds")]
     pub callout: Duration,
@@ -78,8 +84,21 @@ impl Default for Timeouts {
             node: Duration::from_secs(5),
             idle: Duration::from_secs(5),
             claim: Duration::from_secs(10),
+            parent: Duration::from_secs(5),
+            parent_at_boot: Duration::from_secs(60),
             callout: Duration::from_secs(10),
         }
+    }
+}
+
+/// Drivers may still be registering for so long after a boot.
+const BOOT: Duration = Duration::from_secs(180);
+
+impl Timeouts {
+    /// Whether a host that has been up for so long is still about to come up.
+    #[must_use]
+    pub fn is_at_boot(&self, uptime: Option<Duration>) -> bool {
+        self.parent_at_boot > self.parent && uptime.is_some_and(|uptime| uptime < BOOT)
     }
 }
 
@@ -133,7 +152,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "select = 'managed'\nlog_level = 'debug'\ncallouts = false\n\
-            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\ncallout = 6\n";
+            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\nparent = 7\nparent_at_boot = 8\ncallout = 6\n";
         let settings = Settings {
             select: Select::Managed,
             log_level: LogLevel::Debug,
@@ -144,10 +163,34 @@ mod tests {
                 node: Duration::from_secs(3),
                 idle: Duration::from_secs(4),
                 claim: Duration::ZERO,
+                parent: Duration::from_secs(7),
+                parent_at_boot: Duration::from_secs(8),
                 callout: Duration::from_secs(6),
             },
         };
         assert_eq!(Settings::parse(text), Ok(settings));
+    }
+
+    #[test]
+    fn a_host_comes_up_for_a_while() {
+        let timeouts = Timeouts::default();
+        for (uptime, is_at_boot) in [
+            (Some(0), true),
+            (Some(179), true),
+            (Some(180), false),
+            (None, false),
+        ] {
+            assert_eq!(
+                timeouts.is_at_boot(uptime.map(Duration::from_secs)),
+                is_at_boot,
+                "{uptime:?}"
+            );
+        }
+        let never = Timeouts {
+            parent_at_boot: Duration::ZERO,
+            ..timeouts
+        };
+        assert!(!never.is_at_boot(Some(Duration::ZERO)));
     }
 
     #[test]

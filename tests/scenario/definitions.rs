@@ -2,6 +2,7 @@
 //! afterwards.
 
 mod define;
+mod late;
 mod list;
 mod lookup;
 mod travel;

@@ -138,7 +138,8 @@ fn a_device_that_somebody_else_made_needs_no_parent() {
 #[test]
 fn what_cannot_be_had_is_refused_before_qemu_runs() {
     let host = defined();
-    host.definition("mtty", "11111111-0000-4000-8000-000000000001", "mtty-9", &[]);
+    host.definition("mtty", "11111111-0000-4000-8000-000000000001", "mtty-9", &[])
+        .file("etc/automdev/automdev.toml", "timeouts.parent = 0");
     let before = host.snapshot().without(&["scripts"]);
     let class = |parent: &str, uuid: &str| format!("vfio-pci,sysfsdev=/sys/class/mdev_bus/{parent}/{uuid}");
     for (arguments, line) in [

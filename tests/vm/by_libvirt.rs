@@ -167,6 +167,7 @@ fn a_killed_qemu_leaves_nothing() {
 #[test]
 fn a_refused_start_shows_the_reason_and_leaves_nothing() {
     let host = Host::new();
+    host.settings("[timeouts]\nparent = 0\nparent_at_boot = 0\n");
     host.define(A, &Definition::new("mtty", "mtty-1"));
     host.define(B, &Definition::new("mtty", "mtty-9"));
     DomainXml::new("refused").with(A).with(B).define();

@@ -1,6 +1,7 @@
 //! Definitions, mdevctl and libvirt's node devices on a real host: what one of them writes, the others read.
 
 mod callouts;
+mod late;
 
 use std::fs;
 use std::path::Path;

@@ -10,6 +10,7 @@ use crate::support::{
 #[test]
 fn the_second_device_that_cannot_be_had_costs_the_first() {
     let host = Host::new();
+    host.settings("[timeouts]\nparent = 0\nparent_at_boot = 0\n");
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let xml = DomainXml::new("vm").with(A).with(B).printed();
     let full = "there: mbochs-large 0f000000-0000-4000-8000-000000000000, mbochs-large 0f000000-0000-4000-8000-000000000001, mbochs-large 0f000000-0000-4000-8000-000000000002, mbochs-large 0f000000-0000-4000-8000-000000000003";

@@ -156,7 +156,17 @@ fn of_action(uuid: MdevUuid, action: &Action) -> Device {
             refused(&Refusal::Removing { parent: parent.clone(), holders: Vec::new() }, None)
         }
         Action::Wait(Wait::Users) => refused(&Refusal::InUse { users: Vec::new() }, None),
+        Action::Wait(Wait::Late(places)) => late(places),
     }
+}
+
+fn late(places: &[(ParentName, TypeName)]) -> Device {
+    let Some((parent, _)) = places.first() else {
+        return refused(&Refusal::NoDefinition { nearest: Vec::new() }, None);
+    };
+    let parent = parent.clone();
+    let nearest = Vec::new();
+    refused(&Refusal::ParentAbsent { parent, nearest }, None)
 }
 
 fn created(uuid: MdevUuid, place: &Place, reason: Option<&str>) -> Device {

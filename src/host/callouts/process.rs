@@ -37,6 +37,17 @@ pub(super) struct Ran {
     pub(super) stderr: Vec<u8>,
 }
 
+impl Ran {
+    /// No time was left for it.
+    pub(super) const fn not_at_all() -> Self {
+        Ran {
+            ending: Ending::NotStarted,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        }
+    }
+}
+
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
@@ -46,6 +57,8 @@ pub(super) enum Ending {
     Killed(i32),
     /// By us, when its time had passed.
     TimedOut,
+    /// It was not called: no time was left for it.
+    NotStarted,
 }
 
 /// Runs a script in a process group of its own.
