@@ -24,6 +24,7 @@ use super::recipe::{
 };
 use super::run::Job;
 use super::stage::Stage;
+use super::tools::Signal;
 use super::{apt, place, tools};
 
 /// The root file system's name in an image's folder.
@@ -103,7 +104,7 @@ impl<'a> Builder<'a> {
                 self.work.display()
             ))
             .args(["--format=null", self.generation.codename(), "-"]);
-        self.run(command)
+        self.run("mmdebstrap", command)
     }
 
     /// Leaves the host's root in `root.tar`.
@@ -122,7 +123,7 @@ impl<'a> Builder<'a> {
             .arg(format!("--customize-hook={script}"))
             .args(["--format=tar", self.generation.codename()])
             .arg(self.work.join("root.tar"));
-        self.run(command)
+        self.run("mmdebstrap", command)
     }
 
     fn file_system(&self) -> Result<()> {
@@ -131,7 +132,7 @@ impl<'a> Builder<'a> {
             .arg(self.work.join("root.tar"))
             .arg(self.image())
             .arg(ROOT_SIZE);
-        self.run(command)
+        self.run("mke2fs", command)
     }
 
     fn warm_up(&self) -> Result<()> {
@@ -172,8 +173,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Runs a step, its output in the log, whose end is shown where it fails.
-    fn run(&self, mut command: Command) -> Result<()> {
-        let program = command.get_program().to_string_lossy().into_owned();
+    fn run(&self, program: &str, mut command: Command) -> Result<()> {
         writeln!(&self.log, "+ {command:?}")?;
         let status = command
             .stdin(File::open(self.work.join("sources.list"))?)
@@ -199,15 +199,16 @@ impl<'a> Builder<'a> {
 /// A command that runs as root, or, where this is somebody else's run, as root of a user namespace.
 fn as_root(program: &str) -> Command {
     if tools::is_root() {
-        return tools::command(program);
+        return tools::bound_command(program, Signal::Term);
     }
-    let mut command = tools::command("unshare");
+    let mut command = tools::bound_command("unshare", Signal::Term);
     command.args([
         "--map-root-user",
         "--map-auto",
         "--mount",
         "--pid",
         "--fork",
+        "--kill-child=TERM",
         "--mount-proc",
         "--",
         program,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::image::Image;
+use super::tools::Signal;
 use super::{probe, tools};
 
 /// Memory of a host: two of them run at a time.
@@ -28,7 +29,7 @@ pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpo
         Purpose::WarmUp => ("automdev-vm.run", "cache=unsafe"),
         Purpose::Shell => ("automdev-vm.shell", "snapshot=on,cache=unsafe"),
     };
-    let mut command = tools::bound_command("qemu-system-x86_64");
+    let mut command = tools::bound_command("qemu-system-x86_64", Signal::Kill);
     command
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-machine", "q35", "-smp", "2", "-m", MEMORY])

@@ -9,9 +9,10 @@ const VERSION: &str = "1";
 pub(crate) const BUILDER_PACKAGES: [&str; 4] = ["linux-headers-amd64", "linux-source", "make", "xz-utils"];
 
 /// What a host has.
-pub(crate) const HOST_PACKAGES: [&str; 19] = [
+pub(crate) const HOST_PACKAGES: [&str; 20] = [
     "linux-image-amd64",
     "systemd-sysv",
+    "login",
     "udev",
     "dbus",
     "kmod",

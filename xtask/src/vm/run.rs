@@ -153,10 +153,11 @@ fn report(name: &str, archive: &Path, console: &Path) -> Result<()> {
 
 /// The log of the QEMU that wrote last.
 fn libvirt_log(folder: &Path) -> PathBuf {
-    let logs = fs::read_dir(folder.join("libvirt/qemu"))
+    let entries = fs::read_dir(folder.join("libvirt/qemu"))
         .into_iter()
         .flatten()
         .flatten();
+    let logs = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "log"));
     let last = logs.max_by_key(|entry| entry.metadata().and_then(|found| found.modified()).ok());
     last.map_or_else(|| folder.join("libvirt"), |entry| entry.path())
 }

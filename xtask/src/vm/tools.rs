@@ -93,10 +93,23 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// A tool that ends with this thread, so that no QEMU is left behind when somebody kills this process.
-pub(crate) fn bound_command(program: &str) -> Command {
+/// What ends a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// It may tidy up first.
+    Term,
+    /// At once.
+    Kill,
+}
+
+/// A tool that gets `signal` when this thread ends, so that nothing is left behind when somebody kills this process.
+pub(crate) fn bound_command(program: &str, signal: Signal) -> Command {
+    let signal = match signal {
+        Signal::Term => "TERM",
+        Signal::Kill => "KILL",
+    };
     let mut command = command("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]);
+    command.args(["--pdeathsig", signal, "--", program]);
     command
 }
 
