@@ -23,6 +23,7 @@ use source::Source;
 /// What is to be defined.
 #[derive(Debug, clap::Args)]
 #[command(
+    group = clap::ArgGroup::new("what").required(true).args(["file", "mdev_type"]),
     override_usage = "automdev define --parent PARENT --type TYPE [OPTIONS]\n       automdev define [--parent PARENT] [OPTIONS] FILE",
     after_help = "\
 Prints the device's UUID, and the element that gives the device to a domain: for a file that goes through
@@ -38,17 +39,13 @@ Examples:
 )]
 pub struct Args {
     /// libvirt's XML of a node device, or mdevctl's JSON; - is standard input.
-    #[arg(
-        value_name = "FILE",
-        required_unless_present = "mdev_type",
-        conflicts_with_all = ["mdev_type", "attributes"]
-    )]
+    #[arg(value_name = "FILE", conflicts_with = "attributes")]
     file: Option<PathBuf>,
     /// Where it is made: the kernel's name, libvirt's name, or a PCI address without domain.
-    #[arg(long, value_name = "PARENT", required_unless_present = "file")]
+    #[arg(long, value_name = "PARENT")]
     parent: Option<String>,
     /// As what it is made: a type that automdev types shows.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", requires = "parent")]
     mdev_type: Option<TypeName>,
     /// Written into the device after its creation; may come again, and is written in this order.
     #[arg(long = "attribute", value_name = "NAME=VALUE")]

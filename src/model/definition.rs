@@ -149,13 +149,33 @@ fn absent_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Attr
 #[error("{0}")]
 pub struct DefinitionError(pub String);
 
+impl From<serde_json::Error> for DefinitionError {
+    /// Says the place first: the message may be long, and more may follow it.
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let message = match error.classify() {
+            serde_json::error::Category::Eof => "the JSON ends too early",
+            _ => text.strip_suffix(&place).unwrap_or(&text),
+        };
+        DefinitionError(format!("line {line}, column {column}: {message}"))
+    }
+}
+
 impl Definition {
     /// Reads mdevctl's JSON. Members that it does not know belong to others and are ignored.
     ///
     /// # Errors
     /// It is no JSON, has no type, or a member is of the wrong kind or no name; told with line and column.
     pub fn parse(text: &[u8]) -> Result<Self, DefinitionError> {
-        serde_json::from_slice(text).map_err(|error| DefinitionError(error.to_string()))
+        match text.trim_ascii_start().first() {
+            None => return Err(DefinitionError("there is nothing in it".to_owned())),
+            // serde would take a list for an object with its members in order.
+            Some(b'[') => return Err(DefinitionError("it is a list, not an object".to_owned())),
+            Some(_) => {}
+        }
+        Ok(serde_json::from_slice(text)?)
     }
 }
 
@@ -221,10 +241,15 @@ mod tests {
     #[test]
     fn what_is_broken_is_refused_with_its_place() {
         for (text, message) in [
-            ("", "EOF"),
-            ("{", "EOF"),
-            ("[]", "struct Definition"),
-            (r#"{"start":"auto"}"#, "mdev_type"),
+            ("", "there is nothing in it"),
+            (" \n", "there is nothing in it"),
+            ("[]", "it is a list, not an object"),
+            (r#"["mtty-1"]"#, "it is a list, not an object"),
+            ("{", "line 1, column 1: the JSON ends too early"),
+            (
+                r#"{"start":"auto"}"#,
+                "line 1, column 16: missing field `mdev_type`",
+            ),
             (r#"{"mdev_type":7}"#, "invalid type"),
             (r#"{"mdev_type":"../x"}"#, "slash"),
             (r#"{"mdev_type":".."}"#, "another folder"),
@@ -245,10 +270,9 @@ mod tests {
             (r#"{"mdev_type":"x"} x"#, "trailing"),
         ] {
             let error = Definition::parse(text.as_bytes()).expect_err(text).to_string();
-            assert!(
-                error.contains(message) && error.contains("line 1"),
-                "{text}: {error}"
-            );
+            assert!(error.contains(message), "{text}: {error}");
+            let has_place = text.starts_with('{');
+            assert_eq!(error.starts_with("line 1, column "), has_place, "{text}: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 /// More would be no help.
 const MOST: usize = 3;
 
-/// Those candidates that differ from `name` by a slip or two of the keyboard, the likeliest first.
+/// Those candidates that differ least from `name`, and by no more than a slip or two of the keyboard.
 pub fn nearest<T: Display>(name: &T, candidates: Vec<T>) -> Vec<T> {
     let name: Vec<char> = name.to_string().chars().collect();
     let most = (name.len() / 4).clamp(1, 3);
@@ -14,7 +14,8 @@ pub fn nearest<T: Display>(name: &T, candidates: Vec<T>) -> Vec<T> {
         .map(|candidate| (distance(&name, &candidate.to_string()), candidate))
         .filter(|(distance, _)| *distance <= most)
         .collect();
-    near.sort_by_key(|(distance, _)| *distance);
+    let least = near.iter().map(|(distance, _)| *distance).min();
+    near.retain(|(distance, _)| Some(*distance) == least);
     near.into_iter()
         .take(MOST)
         .map(|(_, candidate)| candidate)
@@ -44,7 +45,8 @@ mod tests {
     fn a_slip_is_found_and_a_stranger_is_not() {
         let there = || vec!["0000:41:00.0", "0000:42:00.0", "matrix", "mtty"];
         for (name, found) in [
-            ("0000:41:00.1", vec!["0000:41:00.0", "0000:42:00.0"]),
+            ("0000:41:00.1", vec!["0000:41:00.0"]),
+            ("0000:43:00.0", vec!["0000:41:00.0", "0000:42:00.0"]),
             ("mttty", vec!["mtty"]),
             ("matirx", vec![]),
             ("matrx", vec!["matrix"]),

@@ -74,18 +74,18 @@ fn each_refusal_has_its_own_line() {
         "automdev: vm: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
     ));
     for (text, why) in [
-        ("{", "EOF while parsing an object at line 1 column 1"),
+        ("{", "line 1, column 1: the JSON ends too early"),
         (
             r#"{"mdev_type":7}"#,
-            "invalid type: integer `7`, expected a string at line 1 column 14",
+            "line 1, column 14: invalid type: integer `7`, expected a string",
         ),
         (
             r#"{"mdev_type":"a/b"}"#,
-            "\"a/b\" is not a type's name: a slash may not be in it at line 1 column 19",
+            "line 1, column 19: \"a/b\" is not a type's name: a slash may not be in it",
         ),
         (
             r#"{"mdev_type":".."}"#,
-            "\"..\" is not a type's name: it would be another folder at line 1 column 18",
+            "line 1, column 18: \"..\" is not a type's name: it would be another folder",
         ),
     ] {
         host.define_raw("mtty", A, text);

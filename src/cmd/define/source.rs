@@ -32,9 +32,11 @@ impl Source {
             Ok(input) => input,
             Err(error) => return Ok(Err(error.report())),
         };
-        let text = input.text.trim_start_matches('\u{feff}').trim_start();
-        let read = if text.starts_with('<') {
-            Source::of_xml(text)
+        let text = input.text.trim_start_matches('\u{feff}');
+        let read = if text.trim().is_empty() {
+            Err(anyhow!("there is nothing in it"))
+        } else if text.trim_start().starts_with('<') {
+            Source::of_xml(text.trim_start())
         } else {
             Source::of_json(text)
         };
@@ -56,7 +58,7 @@ impl Source {
     }
 
     fn of_json(text: &str) -> anyhow::Result<Self> {
-        if !text.starts_with('{') {
+        if !text.trim_start().starts_with('{') {
             return Err(anyhow!(
                 "it is neither libvirt's XML of a node device nor mdevctl's JSON of one device"
             ));

@@ -33,7 +33,7 @@ impl Document {
     /// See [`Definition::parse`].
     pub fn parse(text: &[u8]) -> Result<Self, DefinitionError> {
         let definition = Definition::parse(text)?;
-        let members = serde_json::from_slice(text).map_err(|error| DefinitionError(error.to_string()))?;
+        let members = serde_json::from_slice(text)?;
         Ok(Document { members, definition })
     }
 

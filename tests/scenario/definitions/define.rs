@@ -112,8 +112,8 @@ fn a_broken_one_is_replaced_by_force_alone() {
     assert_eq!(
         automdev(&host, &line).failed(),
         format!(
-            "automdev: /etc/mdevctl.d/mtty/{A} is there already, and broken: EOF while parsing an object at line 1 \
-             column 1; mend it, or replace it with --force\n"
+            "automdev: /etc/mdevctl.d/mtty/{A} is there already, and broken: line 1, column 1: the JSON ends \
+             too early; mend it, or replace it with --force\n"
         )
     );
     automdev(&host, &format!("{line} --force")).printed();

@@ -98,7 +98,7 @@ fn a_start_is_disturbed_by_its_own_definition_alone() {
     host.release(&vm).done();
     before.assert_unchanged(&host.state());
     for (index, why) in [
-        (90_000, "EOF while parsing an object at line 1 column 1"),
+        (90_000, "line 1, column 1: the JSON ends too early"),
         (90_001, "it is not a file"),
         (90_002, "it is a link that leads nowhere"),
         (90_003, "Too many levels of symbolic links (os error 40)"),

@@ -106,9 +106,9 @@ fn what_cannot_be_read_is_refused() {
     host.mtty();
     let before = host.snapshot();
     for (text, why) in [
-        ("", "neither libvirt's XML of a node device nor mdevctl's JSON"),
+        ("", "there is nothing in it"),
         ("[]", "neither libvirt's XML of a node device nor mdevctl's JSON"),
-        ("{", "EOF"),
+        ("\n{", "line 2, column 1: the JSON ends too early"),
         ("{}", "missing field `mdev_type`"),
         ("<device/>", "no <capability>"),
         ("<device>", "it is not the XML of a node device"),

@@ -54,31 +54,31 @@ fn without_a_definition() {
 #[test]
 fn with_a_broken_definition() {
     for (text, why) in [
-        ("", "EOF while parsing a value at line 1 column 0"),
-        ("{\"mdev_type\":", "EOF while parsing a value at line 1 column 13"),
+        ("", "there is nothing in it"),
+        ("{\"mdev_type\":", "line 1, column 13: the JSON ends too early"),
         (
             "{\"mdev_type\":7}",
-            "invalid type: integer `7`, expected a string at line 1 column 14",
+            "line 1, column 14: invalid type: integer `7`, expected a string",
         ),
         (
             "{\"start\":\"auto\"}",
-            "missing field `mdev_type` at line 1 column 16",
+            "line 1, column 16: missing field `mdev_type`",
         ),
         (
             "{\"mdev_type\":\"../mtty-2\"}",
-            "\"../mtty-2\" is not a type's name: a slash may not be in it at line 1 column 25",
+            "line 1, column 25: \"../mtty-2\" is not a type's name: a slash may not be in it",
         ),
         (
             "{\"mdev_type\":\"..\"}",
-            "\"..\" is not a type's name: it would be another folder at line 1 column 18",
+            "line 1, column 18: \"..\" is not a type's name: it would be another folder",
         ),
         (
             "{\"mdev_type\":\"mtty-2\",\"attrs\":[{\"../../x\":\"1\"}]}",
-            "\"../../x\" is not an attribute's path: it would be another folder at line 1 column 41",
+            "line 1, column 41: \"../../x\" is not an attribute's path: it would be another folder",
         ),
         (
             "{\"mdev_type\":\"\\u001b[31m\"}",
-            "\"\\u{1b}[31m\" is not a type's name: a control character may not be in it at line 1 column 26",
+            "line 1, column 26: \"\\u{1b}[31m\" is not a type's name: a control character may not be in it",
         ),
     ] {
         let host = Host::new();
@@ -273,8 +273,8 @@ fn where_the_device_is_active_and_its_only_definition_broken() {
     refuse(
         &host,
         &format!(
-            "cannot create {A}: its definition /etc/mdevctl.d/mtty/{A} is broken: missing field `mdev_type` at line 1 \
-             column 2; mend the file"
+            "cannot create {A}: its definition /etc/mdevctl.d/mtty/{A} is broken: line 1, column 2: missing \
+             field `mdev_type`; mend the file"
         ),
     );
 }
@@ -326,7 +326,7 @@ fn where_none_of_several_definitions_can_be_used() {
         &host,
         &format!(
             "cannot create {A}: none of its definitions can be used: under a, its definition /etc/mdevctl.d/a/{A} is \
-             broken: invalid length 0, expected struct Definition with 3 elements at line 1 column 2; mend the file; \
+             broken: it is a list, not an object; mend the file; \
              under b, this host has no device b; load its driver, or move the definition to another parent; under \
              mtty, mtty offers no type mtty-3, only mtty-1, mtty-2; correct the definition"
         ),

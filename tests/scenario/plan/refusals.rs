@@ -38,7 +38,7 @@ fn a_definition_that_is_broken() {
         &[(
             "definition-broken",
             &format!(
-                "its definition /etc/mdevctl.d/mtty/{C} is broken: EOF while parsing a value at line 1 column 13; \
+                "its definition /etc/mdevctl.d/mtty/{C} is broken: line 1, column 13: the JSON ends too early; \
                  mend the file"
             ),
         )],
