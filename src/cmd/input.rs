@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::{Status, complain};
 use crate::model::domain::{MOST_BYTES, decode};
 use crate::model::fault::{Fault, MOST_FAULTS};
-use crate::model::names::Shown;
+use crate::model::names::{Shown, is_unprintable};
 
 /// The XML of a domain, as far as it is a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,11 +124,10 @@ impl Input {
 #[must_use]
 pub fn display_name(path: &Path) -> String {
     let name = path.to_string_lossy();
-    let quoted = Shown(&name).to_string();
-    if quoted[1..quoted.len() - 1] == *name || !quoted.contains("\\u{") {
-        name.into_owned()
+    if name.contains(is_unprintable) {
+        Shown(&name).to_string()
     } else {
-        quoted
+        name.into_owned()
     }
 }
 
@@ -143,7 +142,7 @@ mod tests {
             ("vm.xml", "vm.xml"),
             ("/a b/ä.xml", "/a b/ä.xml"),
             (&long, &long),
-            ("a\nb", "\"a\\u{a}b\""),
+            ("a\nb", "\"a\\nb\""),
             ("\u{1b}[31m", "\"\\u{1b}[31m\""),
         ] {
             assert_eq!(display_name(Path::new(path)), shown);

@@ -28,7 +28,7 @@ impl fmt::Display for Shown<'_> {
         write!(f, "\"")?;
         for character in self.0.chars().take(MOST) {
             if is_unprintable(character) {
-                write!(f, "{}", character.escape_unicode())?;
+                write!(f, "{}", character.escape_default())?;
             } else {
                 write!(f, "{character}")?;
             }
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_shown_on_one_line() {
-        assert_eq!(Shown("a\nb\u{1b}").to_string(), "\"a\\u{a}b\\u{1b}\"");
+        assert_eq!(Shown("a\nb\u{1b}").to_string(), "\"a\\nb\\u{1b}\"");
         assert_eq!(
             Shown(&"x".repeat(100)).to_string(),
             format!("\"{}…\"", "x".repeat(80))

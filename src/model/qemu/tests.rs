@@ -374,7 +374,7 @@ fn what_is_wrong_is_refused_by_one_line_that_names_the_argument() {
     }
     let text = OsString::from_vec(b"vfio-pci,\x1b[31m\n\xff,pool=".to_vec());
     let error = CommandLine::parse(vec!["-S".into(), "-device".into(), text]).expect_err("no pool");
-    let expected = "QEMU's argument 3, \"vfio-pci,\\u{1b}[31m\\u{a}\u{fffd},pool=\": \
+    let expected = "QEMU's argument 3, \"vfio-pci,\\u{1b}[31m\\n\u{fffd},pool=\": \
         \"\" is not a pool's name: it is empty";
     assert_eq!(error.to_string(), expected);
 }

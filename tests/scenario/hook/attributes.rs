@@ -106,7 +106,7 @@ fn a_value_with_control_characters_is_told_on_one_line() {
     );
     host.prepare(&Domain::new("vm1", 1).with(A)).refused(&format!(
         "vm1: cannot create {A} (mtty-2 on mtty): its attribute power/control does not take \
-         \"a\\u{{a}}\\u{{1b}}[31m\\u{{202e}}b\": the driver answers Invalid argument (EINVAL); correct the definition"
+         \"a\\n\\u{{1b}}[31m\\u{{202e}}b\": the driver answers Invalid argument (EINVAL); correct the definition"
     ));
 }
 

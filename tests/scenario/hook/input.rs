@@ -91,7 +91,7 @@ fn what_is_not_text_refuses_the_start() {
     refuse(
         &host,
         b"<domain>\n<name>\xff\xfe</name></domain>",
-        "the domain's XML is not UTF-8 at line 2, column 7, after \"<domain>\\u{a}<name>\"",
+        "the domain's XML is not UTF-8 at line 2, column 7, after \"<domain>\\n<name>\"",
     );
     refuse(
         &host,
