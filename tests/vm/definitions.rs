@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{A, B, C, Called, Definition, DomainXml, Host, call, eventually, files, hook, virsh};
+use crate::support::{
+    A, B, C, Called, Definition, DomainXml, Host, StoppedLibvirtd, call, eventually, files, hook, virsh,
+};
 
 /// Runs automdev as a person would, and returns what it prints; it must succeed.
 #[track_caller]
@@ -326,11 +328,20 @@ fn one_lookup_opens_one_file_of_ten_thousand() {
     };
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let few = opens(A);
-    for number in 0..10_000 {
-        let path = format!("/etc/mdevctl.d/mtty/0d000000-0000-4000-8000-{number:012}");
-        fs::write(path, r#"{"mdev_type":"mtty-1","start":"manual","attrs":[]}"#).expect("a definition");
+    // It would call mdevctl again and again for each of these files.
+    let libvirtd = StoppedLibvirtd::new();
+    let files: Vec<String> = (0..10_000)
+        .map(|number| format!("/etc/mdevctl.d/mtty/0d000000-0000-4000-8000-{number:012}"))
+        .collect();
+    for file in &files {
+        fs::write(file, r#"{"mdev_type":"mtty-1","start":"manual","attrs":[]}"#).expect("a definition");
     }
-    assert_eq!(opens(A), few);
+    let many = opens(A);
+    for file in &files {
+        fs::remove_file(file).expect("a definition");
+    }
+    drop(libvirtd);
+    assert_eq!(many, few);
     assert_eq!(few.0, 1);
     host.assert_clean();
 }

@@ -57,6 +57,31 @@ pub(crate) fn all_domains() -> Vec<String> {
         .collect()
 }
 
+/// libvirtd does not run, and is not started by whoever connects to it, while this lives.
+pub(crate) struct StoppedLibvirtd;
+
+impl StoppedLibvirtd {
+    const SOCKETS: [&str; 3] = ["libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"];
+
+    pub(crate) fn new() -> Self {
+        systemctl("stop", &Self::SOCKETS);
+        systemctl("stop", &["libvirtd.service"]);
+        StoppedLibvirtd
+    }
+}
+
+impl Drop for StoppedLibvirtd {
+    fn drop(&mut self) {
+        systemctl("start", &Self::SOCKETS);
+        systemctl("start", &["libvirtd.service"]);
+    }
+}
+
+fn systemctl(verb: &str, units: &[&str]) {
+    let status = Command::new("systemctl").arg(verb).args(units).status();
+    assert!(status.expect("systemctl").success(), "{verb} {units:?}");
+}
+
 /// A domain at libvirt's.
 pub(crate) trait Virsh {
     /// Puts its XML where virsh can read it.
