@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-use super::{Status, define, hook, list, plan, rewrite, run, show, types, undefine};
+use super::{Status, define, hook, install_hook, list, plan, rewrite, run, show, types, undefine};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -72,6 +72,10 @@ pub enum Command {
     Define(define::Args),
     /// Forgets what a device is on this host.
     Undefine(undefine::Args),
+    /// Puts the libvirt hook in place, never over somebody else's.
+    InstallHook(install_hook::InstallArgs),
+    /// Takes the libvirt hook away, and nobody else's.
+    UninstallHook(install_hook::UninstallArgs),
 }
 
 impl Cli {
@@ -91,6 +95,8 @@ impl Cli {
             Command::Show(args) => show::run(&root, kernel, &args),
             Command::Define(args) => define::run(&root, args),
             Command::Undefine(args) => undefine::run(&root, kernel, &args),
+            Command::InstallHook(args) => install_hook::install(&root, &args),
+            Command::UninstallHook(args) => install_hook::uninstall(&root, kernel, &args),
         }
     }
 }

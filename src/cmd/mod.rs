@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod format;
 pub mod hook;
 pub mod input;
+pub mod install_hook;
 pub mod list;
 pub mod output;
 pub mod plan;

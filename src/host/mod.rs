@@ -5,6 +5,7 @@ pub mod clock;
 pub mod create;
 pub mod definitions;
 pub mod files;
+pub mod hook_link;
 pub mod kernel;
 pub mod ledger;
 pub mod leftovers;

@@ -5,6 +5,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::root::Root;
 use crate::model::claim::ProcessId;
 
@@ -66,12 +70,38 @@ pub fn libvirt_daemon(root: &Root) -> Option<ProcessId> {
     let mut pid = nix::unistd::getppid().as_raw().unsigned_abs();
     for _ in 0..MOST_ANCESTORS {
         let process = find(root, pid)?;
-        if matches!(process.name.as_str(), "libvirtd" | "virtqemud") {
+        if is_libvirt_daemon(&process) {
             return Some(process.id);
         }
         pid = process.parent;
     }
     None
+}
+
+fn is_libvirt_daemon(process: &Process) -> bool {
+    matches!(process.name.as_str(), "libvirtd" | "virtqemud")
+}
+
+/// All libvirt daemons that start QEMUs, in the order of their numbers.
+#[must_use]
+pub fn libvirt_daemons(root: &Root) -> Vec<Process> {
+    let entries = fs::read_dir(root.path("/proc")).into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut found: Vec<Process> = pids
+        .filter_map(|pid| find(root, pid))
+        .filter(is_libvirt_daemon)
+        .collect();
+    found.sort_by_key(|process| process.id.pid);
+    found
+}
+
+/// Lets a daemon read its settings again, and look for hooks, as its unit's `ExecReload=` does.
+///
+/// # Errors
+/// It is not ours to tell, or has ended.
+pub fn reload(id: ProcessId) -> Result<(), Errno> {
+    let pid = i32::try_from(id.pid).map_err(|_| Errno::ESRCH)?;
+    kill(Pid::from_raw(pid), Signal::SIGHUP)
 }
 
 /// A process that has a file open.

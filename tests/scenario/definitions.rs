@@ -23,7 +23,7 @@ const B: &str = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ended {
+pub(crate) struct Ended {
     status: Option<i32>,
     stdout: String,
     stderr: String,
@@ -32,21 +32,21 @@ struct Ended {
 impl Ended {
     /// What it printed; it went well and complained of nothing.
     #[track_caller]
-    fn printed(self) -> String {
+    pub(crate) fn printed(self) -> String {
         assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "{self:?}");
         self.stdout
     }
 
     /// What it complained of, though it went well.
     #[track_caller]
-    fn warned(self) -> String {
+    pub(crate) fn warned(self) -> String {
         assert_eq!(self.status, Some(0), "{self:?}");
         self.stderr
     }
 
     /// What it complained of; it failed and printed nothing.
     #[track_caller]
-    fn failed(self) -> String {
+    pub(crate) fn failed(self) -> String {
         assert_eq!((self.status, self.stdout.as_str()), (Some(1), ""), "{self:?}");
         self.stderr
     }
@@ -77,7 +77,7 @@ fn automdev_with<S: AsRef<OsStr>>(tree: &Tree, arguments: &[S], input: &str) -> 
 }
 
 /// Runs a command, its arguments between spaces.
-fn automdev(tree: &Tree, line: &str) -> Ended {
+pub(crate) fn automdev(tree: &Tree, line: &str) -> Ended {
     let arguments: Vec<&str> = line.split(' ').collect();
     automdev_with(tree, &arguments, "")
 }

@@ -7,6 +7,7 @@ mod callouts;
 mod definitions;
 mod fake;
 mod hook;
+mod install;
 mod observations;
 mod plan;
 mod run;

@@ -40,9 +40,7 @@ cat > demo.xml <<END
 END
 
 say 'The host gets the hook, once:'
-show 'mkdir -p /etc/libvirt/hooks/qemu.d'
-show 'ln -s /usr/bin/automdev /etc/libvirt/hooks/qemu.d/50-automdev'
-show 'systemctl reload libvirtd'
+show 'automdev install-hook --reload'
 say 'and a definition: what the device of this UUID is on this host.'
 show "mdevctl define --uuid $uuid --parent mtty --type mtty-2"
 say 'The domain asks for the device; rewrite puts that where libvirt keeps it.'
