@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::{Status, complain};
 use crate::model::domain::{MOST_BYTES, decode};
 use crate::model::fault::{Fault, MOST_FAULTS};
-use crate::model::names::{Shown, is_unprintable};
+use crate::model::names::printable;
 
 /// The XML of a domain, as far as it is a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +123,7 @@ impl Input {
 /// The path for people: as it is, or quoted where it would do something to the terminal.
 #[must_use]
 pub fn display_name(path: &Path) -> String {
-    let name = path.to_string_lossy();
-    if name.contains(is_unprintable) {
-        Shown(&name).to_string()
-    } else {
-        name.into_owned()
-    }
+    printable(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::host::root::Root;
 use crate::host::{release, types};
 use crate::model::claim::{Holder, Life};
 use crate::model::definition::Start;
+use crate::model::names::printable;
 use crate::model::nodedev;
 use crate::model::overview::{LedgerAccess, Maker, Row};
 
@@ -148,17 +149,7 @@ pub(super) fn holder(holder: &Holder) -> String {
         Life::Pending => " (starting or just ended)",
         Life::Gone => " (gone)",
     };
-    format!("{}{state}", plain(&holder.name))
-}
-
-/// A name that somebody else wrote, without what a terminal would obey.
-fn plain(name: &str) -> String {
-    let quoted = crate::model::names::Shown(name).to_string();
-    if quoted.contains("\\u{") {
-        quoted
-    } else {
-        name.to_owned()
-    }
+    format!("{}{state}", printable(&holder.name))
 }
 
 /// Who made a device, in words.

@@ -1,5 +1,6 @@
 //! Names that come from files and command lines, checked once, before anything becomes a path.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -37,6 +38,16 @@ impl fmt::Display for Shown<'_> {
             write!(f, "…")?;
         }
         write!(f, "\"")
+    }
+}
+
+/// A text that somebody else wrote as it is, or quoted where it would do something to a terminal.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(is_unprintable) {
+        Shown(text).to_string().into()
+    } else {
+        text.into()
     }
 }
 
@@ -352,6 +363,13 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_shown_on_one_line() {
+        for (text, printed) in [
+            ("win 11", "win 11"),
+            ("a\nb", "\"a\\nb\""),
+            ("\u{1b}[31m", "\"\\u{1b}[31m\""),
+        ] {
+            assert_eq!(printable(text), printed);
+        }
         assert_eq!(Shown("a\nb\u{1b}").to_string(), "\"a\\nb\\u{1b}\"");
         assert_eq!(
             Shown(&"x".repeat(100)).to_string(),

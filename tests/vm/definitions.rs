@@ -183,10 +183,7 @@ fn both_make_the_same_device_by_the_same_writes() {
         let by_automdev = tree(&files::device(parent, uuid));
         hook("vm", "release end", &xml).assert_fine();
 
-        let theirs = writes(
-            Command::new("/usr/sbin/mdevctl").args(["start", "--uuid", uuid]),
-            "",
-        );
+        let theirs = writes(Command::new("mdevctl").args(["start", "--uuid", uuid]), "");
         let by_mdevctl = tree(&files::device(parent, uuid));
         mdevctl(&format!("stop --uuid {uuid}"));
 

@@ -130,3 +130,32 @@ fn every_sample_becomes_what_libvirts_schema_allows() {
     fs::write("/tmp/sample.xml", minimal).expect("a file");
     assert!(!validate("/tmp/sample.xml").status.success());
 }
+
+#[test]
+fn a_mark_outlives_libvirt_wherever_its_namespace_is_declared() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    let written = DomainXml::new("written").with(A).xml();
+    let declaration = " xmlns:automdev='urn:automdev:domain:1'";
+    let undeclared = written.replace(declaration, "");
+    assert_ne!(written, undeclared);
+    for (from, to) in [
+        ("<domain type", format!("<domain{declaration} type")),
+        ("<metadata>", format!("<metadata{declaration}>")),
+        ("<automdev:devices>", format!("<automdev:devices{declaration}>")),
+    ] {
+        let xml = undeclared.replacen(from, &to, 1);
+        fs::write("/tmp/vm.xml", &xml).expect("a file");
+        virsh(&["define", "--validate", "/tmp/vm.xml"]);
+        let kept = virsh(&["dumpxml", "written"]);
+        let planned = Called {
+            status: Some(0),
+            stdout: format!("standard input: written would start\n  create  {A}  mtty-2 on mtty\n"),
+            stderr: String::new(),
+        };
+        assert_eq!(automdev(&["plan"], &kept), planned, "{to}: {kept}");
+        assert_eq!(automdev(&["rewrite"], &kept).stdout, kept, "{to}");
+        virsh(&["undefine", "written"]);
+    }
+    host.assert_clean();
+}

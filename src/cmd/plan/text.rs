@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Device, Report, Startable};
 use crate::cmd::colour::Palette;
-use crate::model::names::Shown;
+use crate::model::names::printable;
 
 /// Longer reasons go over several lines.
 const COLUMNS: usize = 79;
@@ -23,9 +23,9 @@ pub(super) fn print(report: &Report, palette: Palette, is_later: bool) -> String
         ..
     } = palette;
     let name = if report.name.is_empty() {
-        "the domain".to_owned()
+        "the domain".into()
     } else {
-        plain(&report.name)
+        printable(&report.name)
     };
     let (style, verdict) = match report.startable {
         Startable::Yes => (good, "would start"),
@@ -104,16 +104,6 @@ fn wrap(text: &mut String, reason: &str) {
         column += width;
     }
     text.push('\n');
-}
-
-/// A domain's name, without what a terminal would obey.
-fn plain(name: &str) -> String {
-    let quoted = Shown(name).to_string();
-    if quoted.contains("\\u{") {
-        quoted
-    } else {
-        name.to_owned()
-    }
 }
 
 fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
