@@ -74,6 +74,8 @@ fn run(command: &str) -> String {
     assert_eq!(words.next(), Some("automdev"));
     let output = Command::new(env!("CARGO_BIN_EXE_automdev"))
         .args(words)
+        .env("LC_ALL", "C.UTF-8")
+        .env("TERM", "xterm")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("the program starts");
@@ -101,6 +103,7 @@ fn every_example_prints_what_is_shown() {
         "automdev --root samples/hosts/mtty plan ",
         "automdev --root samples/hosts/nvidia plan ",
         "automdev --root samples/hosts/s390 plan ",
+        "automdev --root samples/hosts/s390 check",
         "automdev rewrite samples/",
     ] {
         let is_there = examples.iter().any(|example| example.command.starts_with(start));

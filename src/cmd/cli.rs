@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-use super::{Status, define, hook, install_hook, list, plan, rewrite, run, show, types, undefine};
+use super::{Status, check, define, hook, install_hook, list, plan, rewrite, run, show, types, undefine};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -72,6 +72,8 @@ pub enum Command {
     Define(define::Args),
     /// Forgets what a device is on this host.
     Undefine(undefine::Args),
+    /// Looks the host over, and says what would go wrong and how to mend it.
+    Check(check::Args),
     /// Puts the libvirt hook in place, never over somebody else's.
     InstallHook(install_hook::InstallArgs),
     /// Takes the libvirt hook away, and nobody else's.
@@ -95,6 +97,7 @@ impl Cli {
             Command::Show(args) => show::run(&root, kernel, &args),
             Command::Define(args) => define::run(&root, args),
             Command::Undefine(args) => undefine::run(&root, kernel, &args),
+            Command::Check(args) => check::run(&root, kernel, &args),
             Command::InstallHook(args) => install_hook::install(&root, &args),
             Command::UninstallHook(args) => install_hook::uninstall(&root, kernel, &args),
         }

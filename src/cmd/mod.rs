@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use crate::model::names::is_unprintable;
 
+pub mod check;
 pub mod cli;
 pub mod colour;
 pub mod define;

@@ -1,6 +1,7 @@
 //! All that touches the machine. Decides nothing that [`crate::model`] could.
 
 pub mod callouts;
+pub mod check;
 pub mod clock;
 pub mod create;
 pub mod definitions;

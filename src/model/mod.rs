@@ -5,6 +5,7 @@ pub mod claim;
 pub mod definition;
 pub mod domain;
 pub mod fault;
+pub mod finding;
 pub mod hook_call;
 pub mod inventory;
 pub mod names;

@@ -24,9 +24,9 @@ const B: &str = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
@@ -58,6 +58,8 @@ fn automdev_with<S: AsRef<OsStr>>(tree: &Tree, arguments: &[S], input: &str) -> 
         .arg("--root")
         .arg(tree.path())
         .args(arguments)
+        .env("LC_ALL", "C.UTF-8")
+        .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

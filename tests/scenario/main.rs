@@ -4,6 +4,7 @@
 mod support;
 
 mod callouts;
+mod check;
 mod definitions;
 mod fake;
 mod hook;

@@ -1,0 +1,242 @@
+//! What `check` says of a host on which all is well, and of hosts that are each broken in one way.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::definitions::automdev;
+use crate::support::Tree;
+
+const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
+const LINK: &str = "etc/libvirt/hooks/qemu.d/50-automdev";
+
+/// A host on which a start works.
+fn healthy() -> Tree {
+    let host = Tree::new();
+    host.mtty()
+        .definition("mtty", A, "mtty-2", &[])
+        .file("usr/bin/automdev", "program")
+        .link_text(LINK, "/usr/bin/automdev")
+        .file("etc/libvirt/qemu/vm1.xml", &domain(&mark()))
+        .file("proc/stat", "cpu 1\nbtime 4000000000\n")
+        .process(1_200_001, "libvirtd", &["/usr/sbin/libvirtd"], 1000)
+        .file("sys/module/apparmor/parameters/enabled", "Y\n")
+        .file(
+            "sys/kernel/security/apparmor/profiles",
+            "virt-aa-helper (enforce)\nlibvirtd (enforce)\n",
+        );
+    executable(&host, "usr/bin/automdev");
+    host
+}
+
+fn executable(host: &Tree, path: &str) {
+    fs::set_permissions(host.at(path), fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+fn mark() -> String {
+    format!(
+        "<metadata><automdev:devices xmlns:automdev='urn:automdev:domain:1'><automdev:mdev uuid='{A}'/>\
+         </automdev:devices></metadata>"
+    )
+}
+
+fn domain(metadata: &str) -> String {
+    format!(
+        "<domain type='kvm'><name>vm1</name>{metadata}<devices><hostdev mode='subsystem' type='mdev' model='vfio-pci'>\
+         <source><address uuid='{A}'/></source></hostdev></devices></domain>"
+    )
+}
+
+/// The codes of what is wrong; nothing is changed by looking.
+#[track_caller]
+fn problems(host: &Tree) -> Vec<String> {
+    let before = host.snapshot();
+    let ended = automdev(host, "check --format json");
+    before.assert_unchanged(&host.snapshot());
+    assert_eq!(ended.stderr, "");
+    let found: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let wrong: Vec<&Value> = found.iter().filter(|one| one["result"] == "problem").collect();
+    assert_eq!(ended.status, Some(if wrong.is_empty() { 0 } else { 3 }));
+    let code = |one: &&Value| {
+        assert_eq!(one["schema"], 1);
+        one["code"].as_str().expect("a code").to_owned()
+    };
+    wrong.iter().map(code).collect()
+}
+
+#[test]
+fn a_healthy_host_is_told_so() {
+    let host = healthy();
+    assert_eq!(problems(&host), Vec::<String>::new());
+    assert_eq!(
+        automdev(&host, "check").printed(),
+        "✓ kernel       mediated devices of 2 types on 1 parent\n\
+         ✓ definitions  1 defined, 0 there\n\
+         ✓ hook         /etc/libvirt/hooks/qemu.d/50-automdev leads to /usr/bin/automdev\n\
+         ✓ confinement  AppArmor confines libvirt's daemon, which may execute\n\
+         \x20              /usr/bin/automdev\n\
+         ✓ domains      1 domain with marked devices\n\
+         no problems\n"
+    );
+}
+
+/// Breaks a healthy host, and names what is to be found.
+type Broken = (&'static str, fn(&Tree));
+
+const BROKEN: [Broken; 19] = [
+    ("settings-broken", |host| {
+        host.file("etc/automdev/automdev.toml", "selct = 'managed'\n");
+    }),
+    ("no-vfio", |host| {
+        fs::remove_file(host.at("dev/vfio/vfio")).expect("a node");
+    }),
+    ("nvidia-vfio", |host| {
+        let folder = "sys/devices/pci0000:80/0000:81:00.4";
+        host.file(&format!("{folder}/nvidia/current_vgpu_type"), "0\n")
+            .link("sys/bus/pci/devices/0000:81:00.4", folder);
+    }),
+    ("definition-broken", |host| {
+        host.file("etc/mdevctl.d/mtty/d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "{");
+    }),
+    ("type-unknown", |host| {
+        host.definition("mtty", "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "mtty-9", &[]);
+    }),
+    ("parent-absent", |host| {
+        host.definition("mttyy", "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "mtty-1", &[]);
+    }),
+    ("hook-missing", |host| {
+        fs::remove_file(host.at(LINK)).expect("a link");
+    }),
+    ("hook-not-executable", |host| {
+        fs::remove_file(host.at("usr/bin/automdev")).expect("a program");
+    }),
+    ("hook-not-executable", |host| {
+        let mode = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(host.at("usr/bin/automdev"), mode).expect("its mode");
+    }),
+    ("hook-twice", |host| {
+        host.link_text("etc/libvirt/hooks/qemu", "/usr/bin/automdev");
+    }),
+    ("hook-elsewhere", |host| {
+        fs::remove_file(host.at(LINK)).expect("a link");
+        host.link_text(LINK, "/usr/local/bin/automdev");
+    }),
+    ("hook-copy", |host| {
+        fs::remove_file(host.at(LINK)).expect("a link");
+        host.file(LINK, "program");
+        executable(host, LINK);
+    }),
+    ("hook-backup", |host| {
+        host.file("etc/libvirt/hooks/qemu.d/10-gpu.sh~", "#!/bin/sh\n");
+        executable(host, "etc/libvirt/hooks/qemu.d/10-gpu.sh~");
+    }),
+    ("hook-not-seen", |host| {
+        host.file("proc/stat", "btime 1000000000\n");
+    }),
+    ("selinux", |host| {
+        host.file("sys/fs/selinux/enforce", "1")
+            .file("sys/fs/selinux/booleans/virt_hooks_unconfined", "0 0");
+    }),
+    ("mark-missing", |host| {
+        host.file("etc/libvirt/qemu/vm1.xml", &domain(""));
+    }),
+    ("made-at-boot", |host| {
+        host.file("usr/lib/udev/rules.d/60-mdevctl.rules", "").file(
+            &format!("etc/mdevctl.d/mtty/{A}"),
+            r#"{"mdev_type":"mtty-2","start":"auto"}"#,
+        );
+    }),
+    ("no-parents", |host| {
+        fs::remove_dir_all(host.at("etc/mdevctl.d/mtty")).expect("the definitions");
+        fs::remove_file(host.at("sys/class/mdev_bus/mtty")).expect("the parent");
+    }),
+    ("no-mdev", |host| {
+        fs::remove_dir_all(host.at("etc/mdevctl.d/mtty")).expect("the definitions");
+        fs::remove_file(host.at("sys/class/mdev_bus/mtty")).expect("the parent");
+        fs::remove_dir_all(host.at("sys/bus/mdev")).expect("the bus");
+    }),
+];
+
+#[test]
+fn what_is_broken_is_named_and_nothing_else() {
+    for (index, (code, breaks)) in BROKEN.into_iter().enumerate() {
+        let host = healthy();
+        breaks(&host);
+        let context = automdev(&host, "check").stdout;
+        assert_eq!(problems(&host), [code], "{index}: {context}");
+    }
+}
+
+#[test]
+fn what_only_looks_broken_is_not_named() {
+    let fine: [fn(&Tree); 5] = [
+        // A hook was there when the daemon began, so it looks at all of them.
+        |host| {
+            host.file("proc/stat", "btime 3000000000\n")
+                .file("etc/libvirt/hooks/qemu", "#!/bin/sh\n");
+        },
+        // It is not called: it is not executable.
+        |host| {
+            host.file("etc/libvirt/hooks/qemu.d/10-gpu.sh~", "#!/bin/sh\n");
+        },
+        // Its device is made by somebody else.
+        |host| {
+            host.file("etc/libvirt/qemu/vm1.xml", &domain(""))
+                .active("mtty", "mtty-2", A);
+        },
+        |host| {
+            host.file("sys/fs/selinux/enforce", "1")
+                .file("sys/fs/selinux/booleans/virt_hooks_unconfined", "1 1");
+        },
+        // No daemon runs; it will look when it starts.
+        |host| {
+            host.file("proc/stat", "btime 1000000000\n").kill(1_200_001);
+        },
+    ];
+    for (index, makes) in fine.into_iter().enumerate() {
+        let host = healthy();
+        makes(&host);
+        assert_eq!(problems(&host), Vec::<String>::new(), "{index}");
+    }
+}
+
+#[test]
+fn every_problem_says_what_to_do() {
+    for (code, breaks) in BROKEN {
+        let host = healthy();
+        breaks(&host);
+        let text = automdev(&host, "check").stdout;
+        let by_the_reason = ["type-unknown", "parent-absent", "definition-broken"].contains(&code);
+        assert!(by_the_reason || text.contains("-> "), "{code}: {text}");
+        assert!(text.ends_with("1 problem\n"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+    }
+}
+
+#[test]
+fn without_libvirt_that_is_only_noted() {
+    let host = Tree::of_sample("gvtg");
+    let text = automdev(&host, "check").printed();
+    assert!(text.contains("· hook         libvirt is not installed"), "{text}");
+}
+
+#[test]
+fn a_dumb_terminal_gets_letters() {
+    let host = healthy();
+    for (name, value) in [("TERM", "dumb"), ("LC_ALL", "C")] {
+        let output = std::process::Command::new(crate::hook::host::program())
+            .arg("--root")
+            .arg(host.path())
+            .arg("check")
+            .envs([("TERM", "xterm"), ("LC_ALL", "C.UTF-8"), (name, value)])
+            .output()
+            .expect("the program starts");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(text.starts_with("ok  kernel       mediated"), "{name}: {text}");
+    }
+}
