@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-use super::{Status, check, define, hook, install_hook, list, plan, rewrite, run, show, types, undefine};
+use super::{
+    Status, check, define, hook, install_hook, list, plan, reconcile, rewrite, run, show, types, undefine,
+};
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 
@@ -78,6 +80,8 @@ pub enum Command {
     InstallHook(install_hook::InstallArgs),
     /// Takes the libvirt hook away, and nobody else's.
     UninstallHook(install_hook::UninstallArgs),
+    /// Gives back what crashed domains and commands left: devices that automdev made and that nobody claims any more.
+    Reconcile(reconcile::Args),
 }
 
 impl Cli {
@@ -100,6 +104,7 @@ impl Cli {
             Command::Check(args) => check::run(&root, kernel, &args),
             Command::InstallHook(args) => install_hook::install(&root, &args),
             Command::UninstallHook(args) => install_hook::uninstall(&root, kernel, &args),
+            Command::Reconcile(args) => reconcile::run(&root, kernel, &args),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod list;
 pub mod output;
 pub mod plan;
 pub mod program;
+pub mod reconcile;
 pub mod rewrite;
 pub mod run;
 pub mod show;

@@ -48,8 +48,10 @@ use super::root::Root;
 use crate::model::claim::{Claim, Claimant, Holdings, Record};
 use crate::model::names::MdevUuid;
 
+mod entries;
 mod lock;
 
+pub use entries::Entries;
 pub use lock::{Lock, LockError};
 
 /// Where the ledger is.

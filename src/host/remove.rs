@@ -8,11 +8,11 @@ use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
 use super::processes::{self, User};
 use super::release::chain;
+use super::standing::{Standing, standing};
 use super::sysfs;
 use crate::model::callout::{Outcome, Subject};
 use crate::model::claim::{Record, State};
 use crate::model::names::{MdevUuid, ParentName};
-use crate::model::plan;
 
 /// Why a device of ours is still there. Its record is, too.
 #[derive(Debug, thiserror::Error)]
@@ -169,16 +169,14 @@ fn users(machine: &Machine<'_>, uuid: MdevUuid) -> Vec<User> {
 
 /// The inode of the device's folder, where the device is there and ours.
 fn our_inode(machine: &Machine<'_>, record: &Record) -> Option<u64> {
-    let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid)?;
-    if record.inode.is_none() {
-        let active = sysfs::active(&machine.root, record.uuid).ok().flatten()?;
-        return plan::is_ours(record, &active).then_some(inode);
+    match standing(&machine.root, record) {
+        Standing::Here(inode) => Some(inode),
+        Standing::Others => {
+            log::warn!(uuid:% = record.uuid; "{} was removed and made again by somebody else; it is left alone", record.uuid);
+            None
+        }
+        Standing::Gone | Standing::BeforeBoot => None,
     }
-    if record.inode != Some(inode) {
-        log::warn!(uuid:% = record.uuid; "{} was removed and made again by somebody else; it is left alone", record.uuid);
-        return None;
-    }
-    Some(inode)
 }
 
 /// Gives the users of a device some time to end; who is left is told.

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod finding;
 pub mod hook_call;
 pub mod inventory;
+pub mod leftover;
 pub mod names;
 pub mod nearest;
 pub mod nodedev;

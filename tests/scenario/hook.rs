@@ -33,13 +33,13 @@ const B: &str = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
 const C: &str = "e8a4d1f0-3c55-4a0e-a2b1-5f2d7c9b0e13";
 
 /// Lets somebody whom only the kernel sees have an active device open: a removal begins and comes to no end.
-fn hold(host: &Host, uuid: &str) {
+pub(crate) fn hold(host: &Host, uuid: &str) {
     let group = host.group(uuid).expect("the device is active");
     host.link_text("proc/hidden/fd/0", &format!("/dev/vfio/{group}"));
 }
 
 /// Ends what [`hold`] began.
-fn let_go(host: &Host) {
+pub(crate) fn let_go(host: &Host) {
     fs::remove_dir_all(host.at("proc/hidden")).expect("somebody holds a device");
     host.kernel().settle();
 }

@@ -11,4 +11,5 @@ mod hook;
 mod install;
 mod observations;
 mod plan;
+mod reconcile;
 mod run;

@@ -127,9 +127,20 @@ enum Next {
     Another,
     /// The same domain starts without them.
     Without,
+    /// libvirt's daemon dies, too, and what was left is given back.
+    Reconcile,
+    /// The same while the daemon and so the domains live, which is as though nothing were done.
+    Early,
 }
 
-const NEXT: [Next; 4] = [Next::Prepare, Next::Release, Next::Another, Next::Without];
+const NEXT: [Next; 6] = [
+    Next::Prepare,
+    Next::Release,
+    Next::Another,
+    Next::Without,
+    Next::Reconcile,
+    Next::Early,
+];
 
 /// Goes on after a death, then releases all: the host must be as it was.
 #[track_caller]
@@ -162,7 +173,28 @@ fn go_on(case: &Case, host: &Host, next: Next, before: &Snapshot, told: &str) {
                 before.assert_unchanged(&host.state());
             }
         }
+        Next::Reconcile => {
+            host.stop_libvirt();
+            assert_eq!(host.reconcile(&[]).status, Some(0), "{told}");
+            host.start_libvirt();
+            before.assert_unchanged(&host.state());
+            assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
+            assert_eq!(host.reconcile(&[]).stdout, "nothing was left over\n", "{told}");
+        }
+        Next::Early => {
+            let claims = |host: &Host| -> Vec<String> {
+                let ledger = host.ledger().into_iter();
+                ledger.filter(|line| line.starts_with("claims/")).collect()
+            };
+            let had = claims(host);
+            assert_eq!(host.reconcile(&[]).status, Some(0), "{told}");
+            assert_eq!(claims(host), had, "{told}: a claim of one who lives");
+            assert!(host.prepare(&vm).succeeded(), "{told}");
+            case.assert_made(host, told);
+        }
     }
+    let told = format!("{told}, and the end");
+    let told = told.as_str();
     assert_recorded(host, told);
     for domain in [&vm, &other] {
         if host.ledger().iter().any(|line| line.contains(&domain.claimant())) {
@@ -228,24 +260,55 @@ fn a_release_may_die_at_any_step() {
     try_all("release", first, |host, vm| host.release(vm));
 }
 
+/// A domain's daemon dies, and then the one that gives back what it left.
+#[test]
+fn a_reconcile_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| {
+        host.prepare(&case.domain("vm1", 1)).done();
+        host.stop_libvirt();
+    };
+    try_all("reconcile", first, |host, _| {
+        let mut answer = host.reconcile(&[]);
+        host.start_libvirt();
+        answer.stdout.clear();
+        answer
+    });
+}
+
+/// So with what a start that died left half made.
+#[test]
+fn a_reconcile_of_half_made_devices_may_die_at_any_step() {
+    let first = |case: &Case, host: &Host| {
+        half_made(case, host);
+        host.stop_libvirt();
+    };
+    try_all("reconcile, half made", first, |host, _| {
+        let mut answer = host.reconcile(&[]);
+        host.start_libvirt();
+        answer.stdout.clear();
+        answer
+    });
+}
+
+/// Leaves the domain's devices half made: right after the last one was made.
+fn half_made(case: &Case, host: &Host) {
+    let vm = case.domain("vm1", 1);
+    host.kernel().reset();
+    host.prepare(&vm).done();
+    let log = host.kernel().log();
+    let made = log
+        .iter()
+        .rposition(|line| line.contains("/create "))
+        .expect("a device is made");
+    host.release(&vm).done();
+    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
+        .killed();
+}
+
 /// A prepare that finds what one that died left is as good a place to die.
 #[test]
 fn a_prepare_that_mends_may_die_at_any_step() {
-    let first = |case: &Case, host: &Host| {
-        let vm = case.domain("vm1", 1);
-        // Right after the last device was made: all are half made.
-        host.kernel().reset();
-        host.prepare(&vm).done();
-        let log = host.kernel().log();
-        let made = log
-            .iter()
-            .rposition(|line| line.contains("/create "))
-            .expect("a device is made");
-        host.release(&vm).done();
-        host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
-            .killed();
-    };
-    try_all("mending", first, |host, vm| host.prepare(vm));
+    try_all("mending", half_made, |host, vm| host.prepare(vm));
 }
 
 /// What a crash may leave of a file that is replaced: the new one, unfinished, under its own name.

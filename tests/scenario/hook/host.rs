@@ -48,7 +48,7 @@ impl Host {
     /// A host with nothing but its kernel and libvirt's daemon, which is this process.
     pub(crate) fn new() -> Self {
         let host = Host::without_libvirt();
-        host.process(std::process::id(), "libvirtd", &["/usr/sbin/libvirtd"], 5);
+        host.start_libvirt();
         host
     }
 
@@ -113,6 +113,47 @@ impl Host {
         let mut command = Command::new(program());
         command.arg("--root").arg(self.path()).arg("hook");
         command
+    }
+
+    /// `automdev reconcile`.
+    #[track_caller]
+    pub(crate) fn reconcile(&self, options: &[&str]) -> Answer {
+        let mut command = Command::new(program());
+        command
+            .arg("--root")
+            .arg(self.path())
+            .arg("reconcile")
+            .args(options);
+        self.finish(spawn(&mut command, b""))
+    }
+
+    /// Makes all claims so much older, in seconds.
+    pub(crate) fn age(&self, seconds: u64) -> &Self {
+        for uuid in self.names("run/automdev/claims") {
+            for claimant in self.names(format!("run/automdev/claims/{uuid}")) {
+                let path = format!("run/automdev/claims/{uuid}/{claimant}");
+                let mut claim = self.json(&path);
+                if let Some(time) = claim["time"].as_u64() {
+                    claim["time"] = (time - seconds).into();
+                    self.file_with_mode(&path, &claim.to_string(), 0o600);
+                }
+            }
+        }
+        self
+    }
+
+    /// Makes this process libvirt's daemon, the same one again where there was one.
+    pub(crate) fn start_libvirt(&self) -> &Self {
+        if !self.at(format!("proc/{}", std::process::id())).exists() {
+            self.process(std::process::id(), "libvirtd", &["/usr/sbin/libvirtd"], 5);
+        }
+        self
+    }
+
+    /// Takes libvirt's daemon away: what claims without a process is gone.
+    pub(crate) fn stop_libvirt(&self) -> &Self {
+        fs::remove_dir_all(self.at(format!("proc/{}", std::process::id()))).expect("a process");
+        self
     }
 
     /// Waits for a call's end.
@@ -298,6 +339,15 @@ impl Answer {
     pub(crate) fn ended(self, status: i32, stderr: &str) -> Self {
         assert_eq!(self.stderr, stderr, "standard error; {self:?}");
         assert_eq!(self.stdout, "", "standard output");
+        assert_eq!((self.status, self.signal), (Some(status), None), "exit status");
+        self
+    }
+
+    /// Fails the test unless it printed these lines and ended so.
+    #[track_caller]
+    pub(crate) fn printed(self, status: i32, lines: &[&str]) -> Self {
+        assert_eq!(self.stdout.lines().collect::<Vec<_>>(), lines, "{self:?}");
+        assert_eq!(self.stderr, "", "standard error");
         assert_eq!((self.status, self.signal), (Some(status), None), "exit status");
         self
     }

@@ -1,0 +1,165 @@
+//! What cannot be given back yet.
+
+use super::*;
+use crate::support::FaultKind;
+use std::fs;
+
+/// Says why, touches nothing, and ends with status 1.
+#[track_caller]
+fn keeps(host: &Host, line: &str) {
+    let (state, ledger) = (host.state(), host.ledger());
+    let answer = host.reconcile(&[]);
+    answer.printed(1, &[&format!("kept {line}")]);
+    state.assert_unchanged(&host.state());
+    assert_eq!(host.ledger(), ledger);
+}
+
+#[test]
+fn a_device_in_use() {
+    let (host, vm, other) = two();
+    host.prepare(&vm).done();
+    host.prepare(&other).done();
+    host.process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9)
+        .open_device(4711, A);
+    host.stop_libvirt();
+    host.reconcile(&[]).printed(
+        1,
+        &[
+            &format!(
+                "kept {A} (mtty-2 on mtty): vm1 is gone, but it is in use by qemu-system-x86 (4711); end that, or wait for its end"
+            ),
+            &format!("removed {B} (mdpy-hd on mdpy): other is gone"),
+        ],
+    );
+    keeps(
+        &host,
+        &format!(
+            "{A} (mtty-2 on mtty): vm1 is gone, but it is in use by qemu-system-x86 (4711); end that, or wait for its end"
+        ),
+    );
+    host.kill(4711);
+    let line = format!("removed {A} (mtty-2 on mtty): vm1 is gone");
+    host.reconcile(&[]).printed(0, &[&line]);
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_removal_that_comes_to_no_end() {
+    let (host, vm, _) = two();
+    host.timeouts("idle = 0.2\nwrite = 0.2\nhook = 5");
+    host.prepare(&vm).done();
+    crate::hook::hold(&host, A);
+    host.stop_libvirt();
+    let line = format!("cannot remove {A} on mtty: the driver did not answer in time");
+    host.reconcile(&[])
+        .printed(1, &[&format!("kept {A} (mtty-2 on mtty): {line}")]);
+    let line = format!("{A} on mtty is still on its way out: something holds it open");
+    keeps(&host, &format!("{A} (mtty-2 on mtty): {line}"));
+    crate::hook::let_go(&host);
+    let answer = host.reconcile(&[]);
+    answer.printed(
+        0,
+        &[&format!(
+            "forgot {A} (mtty-2 on mtty): vm1 is gone, and so is the device"
+        )],
+    );
+    host.assert_ledger_empty();
+}
+
+/// One call at work holds up nobody but itself.
+#[test]
+fn what_another_call_is_at_work_on() {
+    let (host, vm, other) = two();
+    host.timeouts("hook = 0.2");
+    for domain in [&vm, &other] {
+        host.prepare(domain).done();
+    }
+    host.stop_libvirt();
+    let path = host.at(format!("run/automdev/locks/{}", vm.claimant()));
+    let file = fs::OpenOptions::new().write(true).open(path).expect("a lock");
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    host.reconcile(&[]).printed(
+        1,
+        &[
+            &format!(
+                "kept vm1: another automdev call has been at work on {} for too long; try again, or look for it with ps",
+                vm.claimant()
+            ),
+            &format!("removed {B} (mdpy-hd on mdpy): other is gone"),
+        ],
+    );
+    drop(held);
+    host.reconcile(&[])
+        .printed(0, &[&format!("removed {A} (mtty-2 on mtty): vm1 is gone")]);
+    host.assert_ledger_empty();
+}
+
+/// Those who live are not even waited for.
+#[test]
+fn nobody_who_lives_is_disturbed() {
+    let (host, vm, _) = two();
+    host.prepare(&vm).done();
+    host.domain("vm1", &vm.uuid, 4711);
+    let mut held = Vec::new();
+    for name in [vm.claimant(), format!("device-{A}"), "host".to_owned()] {
+        let path = host.at(format!("run/automdev/locks/{name}"));
+        let file = fs::OpenOptions::new().write(true).open(path).expect("a lock");
+        held.push(nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free"));
+    }
+    finds_nothing(&host);
+}
+
+/// Whatever fails, the next one goes on.
+#[test]
+fn at_any_step_that_fails() {
+    use nix::errno::Errno;
+    let (host, vm, other) = two();
+    let before = host.state();
+    let leave = || {
+        host.start_libvirt().prepare(&vm).done();
+        host.prepare(&other).done();
+        host.stop_libvirt();
+        host.kernel().reset();
+    };
+    leave();
+    assert_eq!(host.reconcile(&[]).status, Some(0));
+    let steps = host.kernel().effects();
+    let errnos = [
+        Errno::ENOSPC,
+        Errno::EIO,
+        Errno::EACCES,
+        Errno::EMFILE,
+        Errno::ENOMEM,
+    ];
+    let mut tried = 0;
+    for errno in errnos {
+        for at in 1..=steps {
+            leave();
+            host.kernel().fault(at, FaultKind::Fail(errno as i32));
+            let answer = host.reconcile(&[]);
+            host.kernel().reset();
+            let told = format!("{errno:?} at {at}: {answer:?}");
+            assert!(
+                matches!(answer.status, Some(0 | 1)) && answer.stderr.is_empty(),
+                "{told}"
+            );
+            for line in host.devices() {
+                let uuid = line.split(' ').next().unwrap_or_default();
+                let record = host.at(format!("run/automdev/devices/{uuid}"));
+                assert!(
+                    answer.status == Some(1) && record.exists(),
+                    "{told}: {uuid} is left"
+                );
+                assert!(answer.stdout.contains(uuid), "{told}: nobody is told of {uuid}");
+            }
+            // At most the one that it hit is left.
+            assert!(host.devices().len() < 2, "{told}");
+            assert_eq!(host.reconcile(&[]).status, Some(0), "{told}");
+            assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
+            tried += 1;
+        }
+    }
+    host.start_libvirt();
+    before.assert_unchanged(&host.state());
+    println!("reconcile: {steps} steps, {tried} faults");
+}
