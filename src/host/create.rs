@@ -1,5 +1,6 @@
 //! Makes one device at its place, as its record says.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -98,12 +99,14 @@ fn attribute_refused(error: WriteError) -> String {
 /// # Errors
 /// See [`CreateError`]. The record says how far it came.
 pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -> Result<(), CreateError> {
+    let flight = ledger.begin_creation(record.uuid, machine.deadline)?;
     let folder = sysfs::parent_folder(&machine.root, &record.parent);
     let file = format!("mdev_supported_types/{}/create", record.mdev_type);
     let target = Target {
         folder: &folder,
         file: &file,
         inode: None,
+        keep: Some(flight.as_fd()),
     };
     let deadline = machine.deadline.or_after(machine.timeouts.write);
     let uuid = record.uuid.to_string();
@@ -121,6 +124,7 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
                 source,
             },
         })?;
+    drop(flight);
     let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid);
     record.inode = Some(inode.ok_or(CreateError::Vanished)?);
     // From here on the device is known by its folder, whoever makes another one.
@@ -131,6 +135,7 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
             folder: &folder,
             file: attribute.path.as_str(),
             inode: record.inode,
+            keep: None,
         };
         let deadline = machine.deadline.or_after(machine.timeouts.write);
         machine

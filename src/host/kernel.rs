@@ -5,6 +5,7 @@
 //! which holds neither our pipes nor our locks: when the deadline passes, it is left to itself.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -24,6 +25,9 @@ pub struct Target<'a> {
     pub file: &'a str,
     /// The folder's inode, where only this very folder is meant and no later one of the same name.
     pub inode: Option<u64>,
+    /// What is kept open until the write has come to its end, whether or not somebody still waits for that: a file
+    /// that is locked meanwhile.
+    pub keep: Option<BorrowedFd<'a>>,
 }
 
 /// Why a value was not written.

@@ -31,6 +31,10 @@
 //!    for that UUID drops it.
 //! 5. `prepare`, when it fails and undoes what it made.
 //!
+//! While a creation is on its way, a lock says so that the writing process itself holds (`locks/creation-UUID`): a record
+//! without a device is dropped only once that is let go of, as the device may come late, after its call has given up
+//! or was killed.
+//!
 //! A claim is written with the reservation, and before the device is made; the list of what a claimant may
 //! claim before its claims. So whatever dies, `release` finds all that there may be.
 
@@ -49,9 +53,11 @@ use crate::model::claim::{Claim, Claimant, Holdings, Record};
 use crate::model::names::MdevUuid;
 
 mod entries;
+mod flight;
 mod lock;
 
 pub use entries::Entries;
+pub use flight::Flight;
 pub use lock::{Lock, LockError};
 
 /// Where the ledger is.

@@ -255,6 +255,10 @@ impl Preparation<'_> {
                         .then_some(())
                 });
             }
+            Wait::Creation(parent) => {
+                log::info!(uuid:%, parent:%; "waiting for the driver of {parent} to come to an end of making {uuid}");
+                until.poll(|| (!self.ledger.is_being_made(uuid)).then_some(()));
+            }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
                 until.poll(|| {

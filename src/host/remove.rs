@@ -50,6 +50,16 @@ pub enum RemoveError {
         /// Why not.
         source: WriteError,
     },
+    /// Its creation has not come to an end, though nobody waits for it any more.
+    #[error(
+        "{uuid} on {parent} is still being made by its driver, for a start that was given up; it is removed once it is there"
+    )]
+    Creating {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it is made.
+        parent: ParentName,
+    },
     /// The kernel has begun to remove it and does not come to an end.
     #[error("{uuid} on {parent} is still on its way out: something holds it open")]
     Lingering {
@@ -77,6 +87,7 @@ fn shown(users: &[User]) -> String {
 /// # Errors
 /// See [`RemoveError`].
 pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    wait_until_made(machine, ledger, &record)?;
     let Some(inode) = our_inode(machine, &record) else {
         return Ok(ledger.drop_record(record.uuid)?);
     };
@@ -116,6 +127,7 @@ pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Res
 /// # Errors
 /// See [`RemoveError`].
 pub fn take_back(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    wait_until_made(machine, ledger, &record)?;
     let Some(inode) = our_inode(machine, &record) else {
         return Ok(ledger.drop_record(record.uuid)?);
     };
@@ -179,6 +191,23 @@ fn our_inode(machine: &Machine<'_>, record: &Record) -> Option<u64> {
     }
 }
 
+/// Gives a creation that nobody waits for any more some time to come to its end: a record that is dropped before would
+/// leave a device without one.
+fn wait_until_made(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &Record) -> Result<(), RemoveError> {
+    let Record {
+        uuid,
+        ref parent,
+        state,
+        ..
+    } = *record;
+    let is_made = || (state != State::Creating || !ledger.is_being_made(uuid)).then_some(());
+    let deadline = machine.deadline.or_after(machine.timeouts.idle);
+    deadline.poll(is_made).ok_or_else(|| RemoveError::Creating {
+        uuid,
+        parent: parent.clone(),
+    })
+}
+
 /// Gives the users of a device some time to end; who is left is told.
 fn wait_until_idle(machine: &Machine<'_>, uuid: MdevUuid) -> Vec<User> {
     let nodes = sysfs::nodes(&machine.root, uuid);
@@ -202,6 +231,7 @@ fn write_remove(
         folder: &folder,
         file: "remove",
         inode: Some(inode),
+        keep: None,
     };
     let _lock = ledger.lock_parents([parent], machine.deadline)?;
     let deadline = machine.deadline.or_after(machine.timeouts.write);

@@ -196,6 +196,10 @@ impl Inventory for Survey<'_> {
         sysfs::inode_below(self.root, parent, uuid).is_some()
     }
 
+    fn is_being_made(&self, uuid: MdevUuid) -> bool {
+        self.ledger.is_being_made(uuid)
+    }
+
     fn users(&self, uuid: MdevUuid) -> Vec<String> {
         let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
         users.iter().map(ToString::to_string).collect()

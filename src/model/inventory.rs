@@ -21,6 +21,11 @@ pub trait Inventory {
     /// Whether a device that looks removed is still there: its parent has a folder of that name.
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool;
 
+    /// Whether the driver is at the creation of a device, begun by a call that does not wait for it any more.
+    fn is_being_made(&self, _uuid: MdevUuid) -> bool {
+        false
+    }
+
     /// The processes that use an active device, for people.
     fn users(&self, uuid: MdevUuid) -> Vec<String>;
 

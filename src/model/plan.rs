@@ -83,6 +83,8 @@ pub enum Adoption {
 pub enum Wait {
     /// The domain of this claim has ended, or has not begun; its `release` or its process is to come.
     Claim(Claimant, String),
+    /// The device is being made on this parent, for a start that was given up.
+    Creation(ParentName),
     /// The device is on its way out.
     Removal(ParentName),
     /// The device is to be made anew, and somebody still uses it.
@@ -232,6 +234,9 @@ impl Planner<'_> {
         }
         let mut defined = self.inventory.definitions(wanted.uuid);
         let record = self.inventory.record(wanted.uuid);
+        if let Some(action) = record.as_ref().and_then(|record| self.decide_unmade(record)) {
+            return action;
+        }
         match (self.inventory.active(wanted.uuid), record) {
             (Some(active), Some(record)) if is_ours(&record, &active) => {
                 if wanted.is_elsewhere(&active.parent) {
@@ -270,6 +275,18 @@ impl Planner<'_> {
             Patience::Waiting => Action::Wait(Wait::Users),
             Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
         }
+    }
+
+    /// What is done about a device that is being made for a start that was given up.
+    fn decide_unmade(&self, record: &Record) -> Option<Action> {
+        if record.state != State::Creating || !self.inventory.is_being_made(record.uuid) {
+            return None;
+        }
+        let parent = record.parent.clone();
+        Some(match self.patience {
+            Patience::Waiting => Action::Wait(Wait::Creation(parent)),
+            Patience::Exhausted => Action::Refuse(Refusal::Creating { parent }, None),
+        })
     }
 
     fn decide_lingering(&self, parent: ParentName) -> Action {

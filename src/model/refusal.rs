@@ -167,6 +167,14 @@ pub enum Refusal {
         /// Who uses it.
         users: Vec<String>,
     },
+    /// Its driver is at its creation, and does not come to an end.
+    #[error(
+        "the driver of {parent} is still making it, for a start that was given up; try again, or look at the kernel's log (dmesg)"
+    )]
+    Creating {
+        /// Where it is made.
+        parent: ParentName,
+    },
     /// It is on its way out, and does not come to an end.
     #[error(
         "it is still being removed from {parent}, because something holds it open{}; end that first",
@@ -209,6 +217,7 @@ impl Refusal {
             Refusal::ActiveMismatch { .. } => "active-mismatch",
             Refusal::Elsewhere { .. } => "elsewhere",
             Refusal::Claimed { .. } => "claimed",
+            Refusal::Creating { .. } => "creating",
             Refusal::Removing { .. } => "removing",
             Refusal::InUse { .. } => "in-use",
             Refusal::NoPool { .. } => "no-pool",

@@ -33,6 +33,7 @@ fn write_to(
         folder: &folder,
         file,
         inode,
+        keep: None,
     };
     tree.kernel()
         .write(target, value.as_bytes(), Deadline::after(Duration::from_secs(5)))

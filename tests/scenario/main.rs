@@ -13,3 +13,4 @@ mod observations;
 mod plan;
 mod reconcile;
 mod run;
+mod worker;

@@ -1,6 +1,6 @@
 //! The wrapper as a whole program: QEMU is a shell script that tells what it sees.
 
-mod host;
+pub(crate) mod host;
 
 mod background;
 mod crash;

@@ -223,6 +223,7 @@ impl Tree {
             folder: &folder,
             file: &format!("mdev_supported_types/{type_name}/create"),
             inode: None,
+            keep: None,
         };
         self.kernel()
             .react(

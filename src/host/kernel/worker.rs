@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "fork and close_range have no safe form")]
 
 use std::cell::RefCell;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,7 +12,9 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType};
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, write};
@@ -89,7 +91,11 @@ impl Worker {
         let inode = target.inode.unwrap_or_default().to_ne_bytes();
         let folder = target.folder.as_os_str().as_bytes();
         let parts = [&inode[..], folder, b"\0", target.file.as_bytes(), b"\0", value].map(IoSlice::new);
-        socket::sendmsg::<()>(socket.as_raw_fd(), &parts, &[], MsgFlags::MSG_NOSIGNAL, None)
+        let kept: Vec<RawFd> = target.keep.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&kept)];
+        // From here on it is also the message that holds it open.
+        let rights = if kept.is_empty() { &[][..] } else { &rights[..] };
+        socket::sendmsg::<()>(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL, None)
             .map_err(WriteError::NoWorker)?;
         loop {
             let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
@@ -132,8 +138,10 @@ fn serve(socket: OwnedFd) -> ! {
     let kept = keep_only(socket);
     if let Ok(socket) = &kept {
         let mut request = vec![0; LARGEST];
-        while let Ok(length @ 1..) = socket::recv(socket.as_raw_fd(), &mut request, MsgFlags::empty()) {
+        while let Ok((length @ 1.., kept)) = receive(socket, &mut request) {
             let answer = answer(&request[..length]);
+            // Whoever hears the answer finds it let go of.
+            drop(kept);
             if socket::send(socket.as_raw_fd(), &answer.to_ne_bytes(), MsgFlags::MSG_NOSIGNAL).is_err() {
                 break;
             }
@@ -141,6 +149,24 @@ fn serve(socket: OwnedFd) -> ! {
     }
     // SAFETY: ends the child at once; nothing of the parent's (its buffers, its guards) may be finished twice.
     unsafe { libc::_exit(0) }
+}
+
+/// The next request's length, and what is kept open while it lasts.
+fn receive(socket: &OwnedFd, request: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = nix::cmsg_space!(RawFd);
+    let mut parts = [IoSliceMut::new(request)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = socket::recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut kept = None;
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = part {
+            for number in numbers {
+                // SAFETY: the kernel has just given it to us, and nobody else knows the number.
+                kept = Some(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+    }
+    Ok((message.bytes, kept))
 }
 
 /// Moves the socket to the first place after the standard streams, opens those on nothing, closes all else:

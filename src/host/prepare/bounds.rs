@@ -19,7 +19,7 @@ impl Bounds {
     pub(super) fn until(&mut self, machine: &Machine<'_>, wait: &Wait) -> Deadline {
         let timeouts = &machine.timeouts;
         match wait {
-            Wait::Claim(..) | Wait::Removal(_) | Wait::Users => *self
+            Wait::Claim(..) | Wait::Removal(_) | Wait::Creation(_) | Wait::Users => *self
                 .claim
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
             Wait::Late(_) => *self.late.get_or_insert_with(|| {

@@ -30,6 +30,8 @@ pub(super) struct Made<'a> {
     pub(super) claims: Vec<MdevUuid>,
     /// What these records have replaced: of devices that seemed to be gone.
     pub(super) before: Vec<Record>,
+    /// A driver is still at the creation of one of them, for all that is known.
+    is_unanswered: bool,
     /// What could not be taken back before all else is.
     errors: Vec<RemoveError>,
 }
@@ -44,6 +46,7 @@ impl<'a> Made<'a> {
             starts: BTreeMap::new(),
             claims: Vec::new(),
             before: Vec::new(),
+            is_unanswered: false,
             errors: Vec::new(),
         }
     }
@@ -153,8 +156,8 @@ impl<'a> Made<'a> {
                 self.records.push(record);
                 self.forget_untried(self.records.len() - 1);
             }
-            // The device may still come: its record stays, for whoever needs the UUID next.
-            CreateError::Unanswered { .. } => {}
+            // The device may still come: what is known of it stays, for whoever comes next.
+            CreateError::Unanswered { .. } => self.is_unanswered = true,
             _ => self
                 .errors
                 .extend(remove::take_back(self.machine, self.ledger, record).err()),
@@ -167,6 +170,7 @@ impl<'a> Made<'a> {
             machine,
             ledger,
             claimant,
+            is_unanswered,
             mut errors,
             ..
         } = self;
@@ -179,7 +183,7 @@ impl<'a> Made<'a> {
         let held = release::holdings(ledger, claimant).unwrap_or_default();
         let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, claimant);
         // What is left is tried again by the `release` that follows.
-        if errors.is_empty() && !held.iter().any(is_claimed) {
+        if errors.is_empty() && !is_unanswered && !held.iter().any(is_claimed) {
             errors.extend(ledger.drop_holdings(claimant).err().map(RemoveError::Ledger));
         }
         errors

@@ -1,6 +1,9 @@
 //! One device that was left.
 
+use std::time::Duration;
+
 use super::{Mode, Reconciler};
+use crate::host::clock::Deadline;
 use crate::host::ledger::LedgerError;
 use crate::host::machine::Machine;
 use crate::host::processes;
@@ -160,6 +163,10 @@ impl Reconciler<'_> {
             || "nobody claims it".to_owned(),
             |party| format!("{} is gone", of(party)),
         );
+        if !self.is_made(record) {
+            let reason = format!("{why}, but its driver is still making it; it is removed once it is there");
+            return (Outcome::Kept(Hindrance::Creating), reason);
+        }
         match standing(self.root(), record) {
             Standing::Gone => (Outcome::Forgotten, format!("{why}, and so is the device")),
             Standing::Others => (
@@ -189,6 +196,19 @@ impl Reconciler<'_> {
                 (Outcome::Kept(Hindrance::InUse), reason)
             }
         }
+    }
+
+    /// Whether no driver is at the creation of a device any more; waits for that where something is to be done.
+    fn is_made(&self, record: &Record) -> bool {
+        let patience = match self.mode {
+            Mode::DryRun => Duration::ZERO,
+            Mode::Act => self.machine.timeouts.idle,
+        };
+        let is_made = || !self.ledger.is_being_made(record.uuid);
+        record.state != State::Creating
+            || Deadline::after(patience)
+                .poll(|| is_made().then_some(()))
+                .is_some()
     }
 
     /// Drops the claims of those who are gone, and removes the device.
@@ -239,6 +259,7 @@ fn hindrance(error: &RemoveError) -> Hindrance {
     use crate::host::kernel::WriteError;
     match error {
         RemoveError::InUse { .. } => Hindrance::InUse,
+        RemoveError::Creating { .. } => Hindrance::Creating,
         RemoveError::Callout { .. } => Hindrance::Callout,
         RemoveError::Lingering { .. }
         | RemoveError::Kernel {

@@ -16,6 +16,7 @@ fn three_effects(tree: &Tree) -> (io::Result<()>, Result<(), WriteError>, io::Re
         folder: &folder,
         file: "mdev_supported_types/mtty-2/create",
         inode: None,
+        keep: None,
     };
     (
         kernel.before(Change::Write, &tree.at("run/record")),

@@ -82,6 +82,7 @@ fn nothing_else_of_the_host_changes() {
             "+ run/automdev/devices: folder 0700".to_owned(),
             format!("+ run/automdev/devices/{A}: 0600"),
             "+ run/automdev/locks: folder 0700".to_owned(),
+            format!("+ run/automdev/locks/creation-{A}: 0600 \"\""),
             format!("+ run/automdev/locks/device-{A}: 0600 \"\""),
             format!("+ run/automdev/locks/{claimant}: 0600 \"\""),
             "+ run/automdev/locks/host: 0600 \"\"".to_owned(),

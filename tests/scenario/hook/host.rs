@@ -262,6 +262,7 @@ impl Host {
             folder: &folder,
             file: "remove",
             inode: None,
+            keep: None,
         };
         kernel
             .react(target, b"1", Deadline::after(Duration::ZERO))

@@ -155,11 +155,30 @@ fn a_creation_that_was_given_up_on_keeps_its_record() {
     );
     host.prepare(&vm).refused(&line);
     assert!(began.elapsed() < Duration::from_secs(4));
-    host.release(&vm).done();
-    assert_eq!(host.ledger(), [format!("devices/{A} creating")]);
-    // Again, while it lasts: the kernel knows the UUID already.
-    assert!(!host.prepare(&vm).succeeded());
-    assert!(host.ledger().contains(&format!("devices/{A} creating")));
+    let in_flight = [
+        format!("claimants/{} vm1 {A}", vm.claimant()),
+        format!("devices/{A} creating"),
+    ];
+    assert_eq!(host.ledger(), in_flight);
+    // While it lasts, nobody forgets it, nor makes it a second time.
+    host.release(&vm).refused(&format!(
+        "vm1: {A} on mtty is still being made by its driver, for a start that was given up; it is removed once it is there"
+    ));
+    assert_eq!(host.ledger(), in_flight);
+    let line = format!(
+        "kept {A} (mtty-2 on mtty): vm1 is gone, but its driver is still making it; it is removed once it is there"
+    );
+    host.reconcile(&[]).printed(1, &[&line]);
+    for domain in [&vm, &Domain::new("other", 2).with(A)] {
+        host.prepare(domain).refused(&format!(
+            "{}: cannot create {A}: the driver of mtty is still making it, for a start that was given up; try again, or \
+             look at the kernel's log (dmesg)",
+            domain.name
+        ));
+        assert_eq!(host.ledger(), in_flight);
+    }
+    let tried = host.writes();
+    assert_eq!(tried.len(), 1, "{tried:?}");
     host.kernel().unblock();
     assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
     assert!(
@@ -174,6 +193,44 @@ fn a_creation_that_was_given_up_on_keeps_its_record() {
     ]);
     host.release(&vm).done();
     before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// As above, and nobody asks for it any more: it goes as soon as it has come.
+#[test]
+fn a_creation_that_was_given_up_on_is_given_back_when_it_comes() {
+    let (host, vm) = a_host();
+    let before = host.state();
+    host.kernel()
+        .configure(|config| config.blocked.push("mtty-2/create".to_owned()));
+    assert!(!host.prepare(&vm).succeeded());
+    assert!(!host.release(&vm).succeeded());
+    host.kernel().unblock();
+    host.timeouts("idle = 20");
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    let line = format!("removed {A} (mtty-2 on mtty): vm1 is gone, and it is half made");
+    host.reconcile(&[]).printed(0, &[&line]);
+    host.timeouts(TIMEOUTS);
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+#[test]
+fn a_creation_that_comes_in_time_is_waited_for() {
+    let (host, vm) = a_host();
+    host.kernel()
+        .configure(|config| config.blocked.push("mtty-2/create".to_owned()));
+    assert!(!host.prepare(&vm).succeeded());
+    host.timeouts("idle = 20\nclaim = 20");
+    for (operation, sub_operation) in [("prepare", "begin"), ("release", "end")] {
+        let arguments = ["vm1", operation, sub_operation, "-"];
+        let child = host.start(&arguments, vm.xml().as_bytes());
+        std::thread::sleep(Duration::from_millis(100));
+        host.kernel().unblock();
+        host.finish(child).done();
+        let there = host.devices().len();
+        assert_eq!(there, usize::from(operation == "prepare"), "{operation}");
+    }
     host.assert_ledger_empty();
 }
 

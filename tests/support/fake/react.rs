@@ -1,8 +1,10 @@
 //! What the kernel does when a value is written.
 
 use std::fs;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +41,7 @@ impl FakeKernel {
         let blocked = config.blocked.iter().any(|end| path.ends_with(end));
         match place {
             Place::Create { parent, type_name } if blocked => {
-                self.block_create(&parent, &type_name, value)?;
+                self.block_create(&parent, &type_name, value, target.keep)?;
                 Err(WriteError::TimedOut)
             }
             _ if blocked => Err(WriteError::TimedOut),
@@ -58,11 +60,16 @@ impl FakeKernel {
         let folder = self.store.path("blocked");
         for name in files::names(&folder) {
             let text = fs::read_to_string(folder.join(&name)).expect("a blocked write");
-            let (parent, type_name) = text.split_once('\n').expect("two lines");
-            files::unlink(&folder.join(&name)).expect("a blocked write");
+            let mut lines = text.lines();
+            let (parent, type_name) = lines.next().zip(lines.next()).expect("two lines");
             let config = self.store.config();
-            self.create(Path::new(parent), type_name, name.as_bytes(), &config)
+            // Its UUID is taken until it is there, and it is on its way until then.
+            self.create_unless(Path::new(parent), type_name, name.as_bytes(), &config, |_| false)
                 .expect("its UUID was kept free");
+            files::unlink(&folder.join(&name)).expect("a blocked write");
+            if let Some(stuck) = lines.next() {
+                wait_for_end(stuck);
+            }
         }
     }
 
@@ -93,9 +100,21 @@ impl FakeKernel {
 
     /// `mdev_device_create`.
     fn create(&self, parent: &Path, type_name: &str, value: &[u8], config: &Config) -> Result<(), Errno> {
+        let is_blocked = |uuid: &str| self.store.path("blocked").join(uuid).exists();
+        self.create_unless(parent, type_name, value, config, is_blocked)
+    }
+
+    fn create_unless(
+        &self,
+        parent: &Path,
+        type_name: &str,
+        value: &[u8],
+        config: &Config,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<(), Errno> {
         let uuid = parse_guid(value).ok_or(Errno::EINVAL)?;
         let _locked = self.store.lock();
-        if self.parent_of(&uuid).is_some() || self.store.path("blocked").join(&uuid).exists() {
+        if self.parent_of(&uuid).is_some() || is_taken(&uuid) {
             return Err(Errno::EEXIST);
         }
         let pool = Pool::read(&self.root, parent).ok_or(Errno::ENODEV)?;
@@ -114,15 +133,25 @@ impl FakeKernel {
         Ok(())
     }
 
-    fn block_create(&self, parent: &Path, type_name: &str, value: &[u8]) -> Result<(), WriteError> {
+    fn block_create(
+        &self,
+        parent: &Path,
+        type_name: &str,
+        value: &[u8],
+        keep: Option<BorrowedFd<'_>>,
+    ) -> Result<(), WriteError> {
         let uuid = parse_guid(value).ok_or(refused(Errno::EINVAL))?;
         let _locked = self.store.lock();
         if self.parent_of(&uuid).is_some() {
             return Err(refused(Errno::EEXIST));
         }
         let path = self.store.path("blocked").join(uuid);
-        let text = format!("{}\n{type_name}", parent.display());
+        let text = format!("{}\n{type_name}\n", parent.display());
         files::put(&path, &text, files::BOTH).expect("a blocked write");
+        if let Some(keep) = keep {
+            let stuck = hold_while(&path, keep);
+            files::put(&path, &format!("{text}{stuck}"), files::BOTH).expect("a blocked write");
+        }
         Ok(())
     }
 
@@ -202,6 +231,31 @@ impl FakeKernel {
             })
         })
     }
+}
+
+/// A process that keeps something open until a file is gone: the one that is stuck in the driver. Its number.
+fn hold_while(path: &Path, keep: BorrowedFd<'_>) -> u32 {
+    let keep = keep.try_clone_to_owned().expect("a descriptor can be doubled");
+    let script = "while [ -e \"$1\" ]; do sleep 0.02; done";
+    let stuck = Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(path)
+        .stdin(Stdio::from(keep))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    stuck.expect("a shell").id()
+}
+
+/// Waits until a process of this machine has ended, reaped or not.
+fn wait_for_end(pid: &str) {
+    let stat = Path::new("/proc").join(pid).join("stat");
+    let ended = Deadline::after(Duration::from_secs(30)).poll(|| {
+        let text = fs::read_to_string(&stat).unwrap_or_default();
+        let state = text.rsplit_once(") ").map_or("Z", |(_, rest)| rest);
+        state.starts_with(['Z', 'X']).then_some(())
+    });
+    ended.expect("a shell that waits for a file ends");
 }
 
 fn set(file: &Path, attribute: &str, value: &[u8]) -> Result<(), Errno> {

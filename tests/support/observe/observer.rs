@@ -64,7 +64,12 @@ impl<'a> Observer<'a> {
         inode: Option<u64>,
         value: &str,
     ) -> Result<(), WriteError> {
-        let target = Target { folder, file, inode };
+        let target = Target {
+            folder,
+            file,
+            inode,
+            keep: None,
+        };
         // The wait for a device in use ends by it, on an emulated machine, too, not before it began.
         let deadline = Deadline::after(Duration::from_secs(3));
         self.ground.kernel().write(target, value.as_bytes(), deadline)

@@ -1,0 +1,86 @@
+//! Creations that are on their way: from before the write to `create` until the driver has answered it, whoever
+//! still waits for the answer.
+//!
+//! The process that writes keeps the lock's file open, and flock(2) holds a lock for as long as anybody has the file
+//! open that it was taken by. So a creation that goes on after its call has given up, or was killed, can be told from
+//! one that will never come.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+use nix::fcntl::FlockArg;
+
+use super::{Ledger, LockError};
+use crate::host::clock::Deadline;
+use crate::model::names::MdevUuid;
+
+/// A creation on its way. It ends with this and with whoever else was given its descriptor.
+#[derive(Debug)]
+pub struct Flight {
+    file: File,
+}
+
+impl AsFd for Flight {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Ledger<'_> {
+    /// Notes that a device is about to be made. The caller holds the device's lock.
+    ///
+    /// # Errors
+    /// An earlier creation is still on its way, or its lock's file cannot be used.
+    pub fn begin_creation(&self, uuid: MdevUuid, deadline: Deadline) -> Result<Flight, LockError> {
+        let what = name_of(uuid);
+        let failed = |source| LockError::File {
+            what: what.clone(),
+            source,
+        };
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW);
+        let file = options.open(self.lock_path(&what)).map_err(failed)?;
+        // Somebody may just be looking whether it is held.
+        let taken = deadline.poll(|| match lock(&file, FlockArg::LockExclusiveNonblock) {
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            answer => Some(answer),
+        });
+        match taken {
+            Some(Ok(())) => Ok(Flight { file }),
+            Some(Err(errno)) => Err(failed(io::Error::from(errno))),
+            None => Err(LockError::TimedOut { what }),
+        }
+    }
+
+    /// Whether the creation of a device is on its way.
+    #[must_use]
+    pub fn is_being_made(&self, uuid: MdevUuid) -> bool {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(nix::libc::O_NOFOLLOW);
+        let Ok(file) = options.open(self.lock_path(&name_of(uuid))) else {
+            return false;
+        };
+        lock(&file, FlockArg::LockSharedNonblock) == Err(Errno::EAGAIN)
+    }
+}
+
+fn name_of(uuid: MdevUuid) -> String {
+    format!("creation-{uuid}")
+}
+
+#[allow(
+    deprecated,
+    reason = "nix's Flock lets go of the lock when it is dropped, whoever else has the file open"
+)]
+fn lock(file: &File, how: FlockArg) -> Result<(), Errno> {
+    nix::fcntl::flock(file.as_raw_fd(), how)
+}

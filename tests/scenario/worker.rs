@@ -1,0 +1,138 @@
+//! The program itself, with the process that makes its writes: a driver that does not answer is a pipe that nobody
+//! reads, which blocks whoever opens it, as a driver would.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::Mode;
+
+use crate::hook::domain::Domain;
+use crate::hook::host::{Answer, Host, spawn};
+use crate::run::host::eventually;
+
+const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
+
+/// A driver that does not answer.
+struct Stuck {
+    host: Host,
+    vm: Domain,
+}
+
+impl Stuck {
+    fn new(timeouts: &str) -> Self {
+        let host = Host::new();
+        host.timeouts(timeouts)
+            .mtty()
+            .definition("mtty", A, "mtty-2", &[]);
+        let create = host.at("sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create");
+        fs::remove_file(&create).expect("it is there");
+        nix::unistd::mkfifo(&create, Mode::S_IRWXU).expect("a pipe");
+        Stuck {
+            host,
+            vm: Domain::new("vm1", 1).with(A),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.host
+            .at("sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create")
+    }
+
+    /// The program that is installed, not the one over the fake.
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(self.host.path()).args(arguments);
+        spawn(&mut command, self.vm.xml().as_bytes())
+    }
+
+    #[track_caller]
+    fn call(&self, arguments: &[&str]) -> Answer {
+        self.host.finish(self.start(arguments))
+    }
+
+    /// Whether somebody is at the creation.
+    fn is_on_its_way(&self) -> bool {
+        let path = self.host.at(format!("run/automdev/locks/creation-{A}"));
+        let Ok(file) = File::open(path) else {
+            return false;
+        };
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+    }
+
+    /// The driver comes to it after all; what was written to it.
+    fn answer(&self) -> String {
+        let mut written = String::new();
+        let mut pipe = File::open(self.path()).expect("the pipe");
+        pipe.read_to_string(&mut written).expect("it is read");
+        eventually("the creation is over", || !self.is_on_its_way());
+        written
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        // Nobody stays stuck, whatever the test says.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        drop(options.open(self.path()));
+    }
+}
+
+/// The child of a process that has taken the request to make the device.
+fn writer_of(pid: u32) -> Option<String> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let mut children = children.split_ascii_whitespace();
+    let opens = |child: &str, number: u32, end: &str| {
+        let link = fs::read_link(format!("/proc/{child}/fd/{number}"));
+        link.is_ok_and(|path| path.to_string_lossy().ends_with(end))
+    };
+    let is_writer = |child: &&str| opens(child, 0, "/dev/null") && opens(child, 4, &format!("creation-{A}"));
+    children.find(is_writer).map(str::to_owned)
+}
+
+#[test]
+fn a_write_outlives_its_deadline_and_is_known_of() {
+    let stuck = Stuck::new("write = 0.2\nidle = 0.2\nclaim = 0\nhook = 20");
+    let answer = stuck.call(&["hook", "vm1", "prepare", "begin", "-"]);
+    answer.refused(&format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): the driver of mtty: the driver did not answer in time; look at the \
+         kernel's log (dmesg)"
+    ));
+    assert!(stuck.is_on_its_way());
+    let line = format!("devices/{A} creating");
+    for _ in 0..2 {
+        let answer = stuck.call(&["hook", "vm1", "release", "end", "-"]);
+        assert!(!answer.succeeded());
+        assert_eq!(stuck.call(&["reconcile"]).status, Some(1));
+        let answer = stuck.call(&["hook", "vm1", "prepare", "begin", "-"]);
+        assert!(answer.stderr.contains("is still making it"), "{answer:?}");
+        assert!(stuck.host.ledger().contains(&line));
+    }
+    assert_eq!(stuck.answer(), A);
+    assert_eq!(stuck.call(&["reconcile"]).status, Some(0));
+    stuck.host.assert_ledger_empty();
+}
+
+/// The caller is killed in the middle, and its domain is released: nobody forgets the device that may come.
+#[test]
+fn a_write_outlives_its_caller_and_is_known_of() {
+    let stuck = Stuck::new("write = 60\nidle = 0.2\nclaim = 0\nhook = 60");
+    let mut child = stuck.start(&["hook", "vm1", "prepare", "begin", "-"]);
+    // It is the other process's, which has nothing else of its parent's any more.
+    eventually("the creation is on its way", || writer_of(child.id()).is_some());
+    child.kill().expect("it runs");
+    child.wait().expect("it can be waited for");
+    assert!(stuck.is_on_its_way());
+    let answer = stuck.call(&["hook", "vm1", "release", "end", "-"]);
+    answer.refused(&format!(
+        "vm1: {A} on mtty is still being made by its driver, for a start that was given up; it is removed once it is there"
+    ));
+    assert!(stuck.host.ledger().contains(&format!("devices/{A} creating")));
+    assert_eq!(stuck.answer(), A);
+    stuck.call(&["hook", "vm1", "release", "end", "-"]).done();
+    stuck.host.assert_ledger_empty();
+}
