@@ -146,7 +146,7 @@ fn type_name(row: &Row) -> &str {
 pub(super) fn holder(holder: &Holder) -> String {
     let state = match holder.life {
         Life::Running => "",
-        Life::Pending => " (starting or just ended)",
+        Life::Starting | Life::Pending => " (starting or just ended)",
         Life::Gone => " (gone)",
     };
     format!("{}{state}", printable(&holder.name))

@@ -15,6 +15,11 @@ pub const LIBVIRT_RUN: &str = "/run/libvirt/qemu";
 /// How long, in seconds, a claim is believed without a process of its domain.
 const PENDING: u64 = 600;
 
+/// How long, in seconds, a claim is taken for that of a domain that is about to start: libvirt has its own work to do
+/// between our `prepare` and QEMU, for a minute where storage or a network is slow. Nothing tells such a claim from one
+/// of a domain that has ended already, whose `release` is still to come.
+const STARTING: u64 = 60;
+
 /// Whether a claimant still uses what it claims.
 #[must_use]
 pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
@@ -26,12 +31,12 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
         Claimant::Process(_) => Life::Gone,
         Claimant::Domain(uuid) if is_running(root, uuid, &claim.name) => Life::Running,
         Claimant::Domain(_) => {
-            let is_fresh = machine::now().saturating_sub(claim.time) < PENDING;
-            let has_daemon = claim.daemon.is_some_and(|daemon| processes::runs(root, daemon));
-            if is_fresh && has_daemon {
-                Life::Pending
-            } else {
-                Life::Gone
+            let age = machine::now().saturating_sub(claim.time);
+            let has_daemon = || claim.daemon.is_some_and(|daemon| processes::runs(root, daemon));
+            match age {
+                _ if age >= PENDING || !has_daemon() => Life::Gone,
+                _ if age < STARTING => Life::Starting,
+                _ => Life::Pending,
             }
         }
     }

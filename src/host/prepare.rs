@@ -11,7 +11,7 @@ use super::release;
 use super::remove::{self, RemoveError};
 use super::survey::{Survey, SurveyError};
 use super::sysfs;
-use crate::model::claim::{Claim, Claimant, Holdings, Kind, ProcessId, Record, SCHEMA, State};
+use crate::model::claim::{Claim, Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
 use crate::model::names::MdevUuid;
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
 use crate::model::refusal::Refusal;
@@ -87,6 +87,7 @@ pub struct NotCreated {
 fn verb(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Claimed { .. }
+        | Refusal::Starting { .. }
         | Refusal::ActiveMismatch { .. }
         | Refusal::Elsewhere { .. }
         | Refusal::Removing { .. }
@@ -274,7 +275,8 @@ impl Preparation<'_> {
         let Ok(Some(claim)) = self.ledger.claim(uuid, claimant) else {
             return false;
         };
-        super::life::of_claimant(&self.machine.root, claimant, &claim) == crate::model::claim::Life::Pending
+        let life = super::life::of_claimant(&self.machine.root, claimant, &claim);
+        matches!(life, Life::Starting | Life::Pending)
     }
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {

@@ -6,6 +6,7 @@ use std::io;
 use super::definitions::{self, StoreError};
 use super::ledger::{Ledger, LedgerError};
 use super::life;
+use super::machine;
 use super::processes;
 use super::release;
 use super::root::Root;
@@ -189,7 +190,9 @@ impl Inventory for Survey<'_> {
     }
 
     fn record(&self, uuid: MdevUuid) -> Option<Record> {
-        self.note(uuid, self.ledger.record(uuid))
+        let record: Option<Record> = self.note(uuid, self.ledger.record(uuid));
+        // No device outlives a boot: whatever has its inode now was made by somebody else.
+        record.filter(|record| record.boot == machine::boot_id(self.root))
     }
 
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {

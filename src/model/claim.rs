@@ -143,7 +143,9 @@ pub struct Holder {
 pub enum Life {
     /// Its process runs.
     Running,
-    /// No process runs, but its libvirt daemon does: it starts just now, or its `release` is still to come.
+    /// No process runs, but its libvirt daemon does, and the claim is so young that its process may be about to come.
+    Starting,
+    /// No process runs, but its libvirt daemon does: its `release` is still to come.
     Pending,
     /// Nothing of it is left.
     Gone,

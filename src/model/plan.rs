@@ -225,9 +225,16 @@ impl Planner<'_> {
                 None,
             );
         }
-        let pending = holders.into_iter().find(|holder| holder.life == Life::Pending);
-        if let (Some(holder), Patience::Waiting) = (pending, self.patience) {
-            return Action::Wait(Wait::Claim(holder.claimant, holder.name));
+        // Those that start come before those that have ended.
+        let pending = holders.into_iter().filter(|holder| holder.life != Life::Gone);
+        match (pending.min_by_key(|holder| holder.life), self.patience) {
+            (Some(holder), Patience::Waiting) => {
+                return Action::Wait(Wait::Claim(holder.claimant, holder.name));
+            }
+            (Some(holder), Patience::Exhausted) if holder.life == Life::Starting => {
+                return Action::Refuse(Refusal::Starting { name: holder.name }, None);
+            }
+            _ => {}
         }
         if let Origin::Pool(pool) = &wanted.origin {
             return Action::Refuse(Refusal::NoPool { pool: pool.clone() }, None);

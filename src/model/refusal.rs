@@ -158,6 +158,14 @@ pub enum Refusal {
         /// The domain's name, or the program's.
         name: String,
     },
+    /// Another domain is about to have it.
+    #[error(
+        "it belongs to {name}, which is starting or has just ended; try again in a minute, or give this domain another device"
+    )]
+    Starting {
+        /// The domain's name.
+        name: String,
+    },
     /// It is ours, has to be made anew, and somebody uses it.
     #[error(
         "it is there half made, or not as it is defined now, and cannot be made anew while it is used by {}; end that first",
@@ -216,7 +224,7 @@ impl Refusal {
             Refusal::ModelMismatch { .. } => "model-mismatch",
             Refusal::ActiveMismatch { .. } => "active-mismatch",
             Refusal::Elsewhere { .. } => "elsewhere",
-            Refusal::Claimed { .. } => "claimed",
+            Refusal::Claimed { .. } | Refusal::Starting { .. } => "claimed",
             Refusal::Creating { .. } => "creating",
             Refusal::Removing { .. } => "removing",
             Refusal::InUse { .. } => "in-use",

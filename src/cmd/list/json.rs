@@ -98,7 +98,7 @@ impl<'a> ClaimLine<'a> {
             pid,
             state: match holder.life {
                 Life::Running => "running",
-                Life::Pending => "pending",
+                Life::Starting | Life::Pending => "pending",
                 Life::Gone => "gone",
             },
         }

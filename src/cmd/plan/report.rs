@@ -151,7 +151,7 @@ fn of_action(uuid: MdevUuid, action: &Action) -> Device {
         },
         Action::Refuse(refusal, place) => refused(refusal, place.as_ref()),
         // A dry run is past all waiting.
-        Action::Wait(Wait::Claim(_, name)) => refused(&Refusal::Claimed { name: name.clone() }, None),
+        Action::Wait(Wait::Claim(_, name)) => refused(&Refusal::Starting { name: name.clone() }, None),
         Action::Wait(Wait::Creation(parent)) => {
             let parent = parent.clone();
             refused(&Refusal::Creating { parent }, None)

@@ -92,7 +92,7 @@ fn a_leftover_of_another_type_makes_room_on_its_gpu() {
         .nvidia("0000:41:00.0")
         .definition("0000:41:00.0", A, "nvidia-222", &[]);
     host.prepare(&vm().with(A)).done();
-    host.definition("0000:41:00.0", A, "nvidia-231", &[]);
+    host.age(60).definition("0000:41:00.0", A, "nvidia-231", &[]);
     let other = Domain::new("other", 2).with(A);
     host.prepare(&other).done();
     assert_eq!(host.devices(), [format!("{A} nvidia-231 0000:41:00.0")]);

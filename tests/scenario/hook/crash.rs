@@ -161,6 +161,8 @@ fn go_on(case: &Case, host: &Host, next: Next, before: &Snapshot, told: &str) {
             }
         }
         Next::Another => {
+            // It is not about to start any more.
+            host.age(60);
             assert!(host.prepare(&other).succeeded(), "{told}");
             case.assert_made(host, told);
             // The other one's, by now.
@@ -250,7 +252,10 @@ fn a_second_prepare_may_die_at_any_step() {
 
 #[test]
 fn a_prepare_that_takes_over_may_die_at_any_step() {
-    let first = |case: &Case, host: &Host| drop(host.prepare(&case.domain("other", 2)).done());
+    let first = |case: &Case, host: &Host| {
+        host.prepare(&case.domain("other", 2)).done();
+        host.age(60);
+    };
     try_all("taking over", first, |host, vm| host.prepare(vm));
 }
 

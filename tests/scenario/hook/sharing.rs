@@ -68,12 +68,45 @@ fn the_second_waits_for_the_firsts_release() {
     );
 }
 
+/// libvirt may still be at work between the first one's `prepare` and its QEMU: what is taken from it then, it would
+/// find in the hands of another.
+#[test]
+fn the_second_is_refused_while_the_first_may_be_about_to_start() {
+    let host = Host::new();
+    host.timeouts("claim = 0.1");
+    let (first, second) = one(&host);
+    host.prepare(&first).done();
+    let (state, ledger) = (host.state(), host.ledger());
+    let line = format!(
+        "second: cannot use {A}: it belongs to first, which is starting or has just ended; try again in a minute, or \
+         give this domain another device"
+    );
+    for age in [0, 40] {
+        host.age(age).prepare(&second).refused(&line);
+        host.release(&second).done();
+        state.assert_unchanged(&host.state());
+        assert_eq!(host.ledger(), ledger);
+    }
+    // It starts after all.
+    host.domain("first", &first.uuid, 4711);
+    host.prepare(&second)
+        .refused(&format!("second: cannot use {A}: {LIVING}"));
+    // And when it has, nothing of that counts any more.
+    host.kill(4711).forget_domain("first");
+    host.age(20);
+    host.prepare(&second).done();
+    host.release(&second).done();
+    host.release(&first).done();
+    host.assert_ledger_empty();
+}
+
 #[test]
 fn the_second_takes_over_when_the_release_never_comes() {
     let host = Host::new();
     host.timeouts("claim = 0.1");
     let (first, second) = one(&host);
     host.prepare(&first).done();
+    host.age(60);
     host.prepare(&second).done().logged(&[
         &format!("6 second: waiting for first to give {A} back"),
         &format!(
@@ -103,7 +136,7 @@ fn the_second_takes_over_at_once_from_who_is_gone() {
             host.process(std::process::id(), "libvirtd", &["x"], 6);
         }),
         ("the host was booted again", |host, first| {
-            host.domain("first", &first.uuid, 4711).file(
+            host.remove(A).domain("first", &first.uuid, 4711).file(
                 "proc/sys/kernel/random/boot_id",
                 "1d4f6b4e-0000-4000-8000-000000000002\n",
             );

@@ -274,6 +274,16 @@ fn another_domains_device() {
     );
     // Its QEMU is gone, and its release still to come: the start would wait for that.
     host.kill(4002);
+    host.age(59);
+    refused(
+        &host,
+        &vm().with(A),
+        &[(
+            "claimed",
+            "it belongs to other, which is starting or has just ended; try again in a minute, or give this domain another device",
+        )],
+    );
+    host.age(1);
     assert_eq!(ask_json(&host, &vm().with(A))["devices"][0]["action"], "adopt");
 }
 

@@ -68,6 +68,24 @@ fn what_was_made_before_the_host_was_booted() {
     host.assert_ledger_empty();
 }
 
+/// Nor does a start: it uses what it finds as anybody's.
+#[test]
+fn a_prepare_believes_no_inode_of_an_earlier_boot() {
+    let (host, vm, _) = two();
+    host.prepare(&vm).done();
+    let devices = host.devices();
+    host.file(
+        "proc/sys/kernel/random/boot_id",
+        "1d4f6b4e-0000-4000-8000-000000000002\n",
+    );
+    host.prepare(&vm).done().logged(&[&format!(
+        "6 vm1: {A} (mtty-2 on mtty) was there before; vm1 uses it and leaves it standing"
+    )]);
+    host.release(&vm).done();
+    assert_eq!(host.devices(), devices);
+    host.assert_ledger_empty();
+}
+
 /// Nor does a stop take it for ours.
 #[test]
 fn a_release_believes_no_inode_of_an_earlier_boot() {
