@@ -174,11 +174,18 @@ impl<'a> Made<'a> {
             mut errors,
             ..
         } = self;
+        let tried: Vec<MdevUuid> = self.records.iter().map(|record| record.uuid).collect();
         for record in self.records.into_iter().rev() {
             errors.extend(remove::remove(machine, ledger, record).err());
         }
         for uuid in self.claims.into_iter().rev() {
-            errors.extend(ledger.drop_claim(uuid, claimant).err().map(RemoveError::Ledger));
+            match ledger.drop_claim(uuid, claimant) {
+                Ok(()) if !is_unanswered && !tried.contains(&uuid) => {
+                    errors.extend(remove_unclaimed(machine, ledger, uuid).err());
+                }
+                Ok(()) => {}
+                Err(error) => errors.push(RemoveError::Ledger(error)),
+            }
         }
         let held = release::holdings(ledger, claimant).unwrap_or_default();
         let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, claimant);
@@ -187,6 +194,17 @@ impl<'a> Made<'a> {
             errors.extend(ledger.drop_holdings(claimant).err().map(RemoveError::Ledger));
         }
         errors
+    }
+}
+
+/// Removes a device of ours that this call has taken over from one who is gone: nobody else would.
+fn remove_unclaimed(machine: &Machine<'_>, ledger: &Ledger<'_>, uuid: MdevUuid) -> Result<(), RemoveError> {
+    if !ledger.claimants_of(uuid)?.is_empty() {
+        return Ok(());
+    }
+    match ledger.record(uuid)? {
+        Some(record) => remove::remove(machine, ledger, record),
+        None => Ok(()),
     }
 }
 

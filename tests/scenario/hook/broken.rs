@@ -153,8 +153,22 @@ fn the_settings() {
         let start = format!("automdev: other: /etc/automdev/automdev.toml: {why}");
         assert!(answer.stderr.starts_with(&start), "{answer:?}");
         assert!(!answer.succeeded());
-        // Whom they are not about, and who stops.
+        // Whom they are not about, and who stops. What is unmarked asks for nothing of ours.
         host.prepare(&Domain::new("vm2", 3)).done();
+        let answer = host.prepare(&Domain::new("vm3", 4).unmarked(B)).done();
+        let log: Vec<&str> = answer
+            .log
+            .iter()
+            .map(|message| message.field("MESSAGE"))
+            .collect();
+        let [line] = log[..] else { panic!("{log:?}") };
+        assert!(
+            line.starts_with(&format!("vm3: /etc/automdev/automdev.toml: {why}"))
+                && line.ends_with("; the domain marks no device, and none is made for it"),
+            "{line}"
+        );
+        // Who has something of ours does.
+        assert!(!host.prepare(&Domain::new("vm1", 1).unmarked(A)).succeeded());
         host.release(&vm).done();
         assert!(host.devices().is_empty());
         host.assert_ledger_empty();

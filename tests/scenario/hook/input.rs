@@ -185,10 +185,11 @@ fn a_start_whose_xml_nobody_ends_is_refused_in_time() {
             host.assert_ledger_empty();
         }
         let trace = fs::read_to_string(&trace).expect("a trace");
-        let first = trace
+        // At the first one it asks how long a call may take.
+        let mut polls = trace
             .lines()
-            .find(|line| line.contains("[{fd=0, events=POLLIN}]"));
-        let first = first.expect("it polls its input");
+            .filter(|line| line.contains("[{fd=0, events=POLLIN}]"));
+        let first = polls.nth(1).expect("it polls its input");
         let timeout = first.split("1, ").nth(1).and_then(|rest| rest.split(')').next());
         let timeout: u32 = timeout.and_then(|number| number.parse().ok()).expect(first);
         assert!((29_000..=30_000).contains(&timeout), "{first}");
@@ -269,4 +270,62 @@ fn the_program_is_the_hook_by_its_name() {
             .refused("--help: domain XML: line 1, column 1: there is no XML, only an empty text");
         assert_eq!(call(&["--version"], b"").status, Some(2));
     }
+}
+
+/// What standard input has taken is not there for the rest a second time.
+#[test]
+fn a_call_has_one_budget() {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+    const BUDGET: Duration = Duration::from_secs(8);
+    let host = Host::new();
+    host.timeouts("hook = 8")
+        .mtty()
+        .definition("mtty", A, "mtty-2", &[]);
+    let vm = Domain::new("vm1", 1).with(A);
+    host.prepare(&vm).done();
+    let path = host.at(format!("run/automdev/locks/{}", vm.claimant()));
+    let file = fs::OpenOptions::new().write(true).open(path).expect("a lock");
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let began = Instant::now();
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let mut command = host.command();
+    command
+        .args(["vm1", "prepare", "begin", "-"])
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    drop(command);
+    std::thread::sleep(BUDGET * 3 / 4);
+    ours.write_all(vm.xml().as_bytes()).expect("it reads");
+    drop(ours);
+    assert!(!host.finish(child).succeeded());
+    let took = began.elapsed();
+    // Two budgets would be 14 seconds.
+    assert!((BUDGET..Duration::from_secs(13)).contains(&took), "{took:?}");
+    drop(held);
+}
+
+/// A budget of a call's own counts for standard input, too.
+#[test]
+fn a_small_budget_is_not_waited_beyond() {
+    use std::time::{Duration, Instant};
+    let host = Host::new();
+    host.timeouts("hook = 0.5")
+        .mtty()
+        .definition("mtty", A, "mtty-2", &[]);
+    let (_open, pipe) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let mut command = host.command();
+    command
+        .args(["vm1", "prepare", "begin", "-"])
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(pipe)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let began = Instant::now();
+    let child = command.spawn().expect("the program starts");
+    host.finish(child)
+        .refused("vm1: nobody ends the domain's XML on standard input");
+    // Thirty seconds, if it were not asked for.
+    assert!(began.elapsed() < Duration::from_secs(20));
 }

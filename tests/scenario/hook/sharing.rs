@@ -124,6 +124,32 @@ fn the_second_takes_over_when_the_release_never_comes() {
     assert!(host.devices().is_empty());
 }
 
+/// A start that fails after it has taken a device over leaves it to nobody: it goes.
+#[test]
+fn what_was_taken_over_for_nothing_is_removed() {
+    let host = Host::new();
+    host.timeouts("claim = 0");
+    let (first, second) = one(&host);
+    host.mdpy().definition("mdpy", B, "mdpy-hd", &[]);
+    let second = second.with(B);
+    let before = host.state();
+    host.prepare(&first).done();
+    host.age(60).kernel().configure(|config| {
+        config
+            .errors
+            .insert("mdpy-hd/create".to_owned(), nix::errno::Errno::EIO as i32);
+    });
+    assert!(!host.prepare(&second).succeeded());
+    before.assert_unchanged(&host.state());
+    assert_eq!(
+        host.ledger(),
+        [format!("claimants/{} first {A}", first.claimant())]
+    );
+    host.release(&second).done();
+    host.release(&first).done();
+    host.assert_ledger_empty();
+}
+
 /// How a claimant ended, and what is otherwise by then.
 type End = (&'static str, fn(&Host, &Domain));
 

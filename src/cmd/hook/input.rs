@@ -1,0 +1,68 @@
+//! The domain's XML on the hook's standard input.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::host::clock::Deadline;
+use crate::model::domain::MOST_BYTES;
+use crate::model::fault::Place;
+use crate::model::names::Shown;
+
+/// For so long nobody is asked how long it may take.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Reads it, no more of it than a domain's can be. Where it does not come soon, `until` is asked how long it is waited
+/// for.
+pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
+    let mut deadline = Deadline::after(SOON);
+    let mut is_asked = false;
+    let mut input = io::stdin().lock();
+    let mut bytes = Vec::new();
+    let mut part = vec![0; 64 << 10];
+    while bytes.len() <= MOST_BYTES {
+        let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) if is_asked => bail!("nobody ends the domain's XML on standard input"),
+            Ok(0) => {
+                is_asked = true;
+                deadline = until();
+                continue;
+            }
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno).context("cannot read standard input"),
+        }
+        match input.read(&mut part) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend(&part[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("cannot read standard input"),
+        }
+    }
+    if bytes.len() > MOST_BYTES {
+        bail!(
+            "the domain's XML on standard input is larger than {} MiB",
+            MOST_BYTES >> 20
+        );
+    }
+    String::from_utf8(bytes).map_err(|error| not_text(&error))
+}
+
+fn not_text(error: &std::string::FromUtf8Error) -> anyhow::Error {
+    let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+    let place = Place::of_offset(&good, good.len());
+    let near: String = good
+        .chars()
+        .rev()
+        .take(20)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    anyhow!("the domain's XML is not UTF-8 at {place}, after {}", Shown(&near))
+}
