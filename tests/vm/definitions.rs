@@ -54,7 +54,6 @@ fn start_and_stop(uuid: &'static str, check: impl FnOnce()) {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_mdevctl_defines_automdev_starts_and_shows() {
     let host = Host::new();
     mdevctl(&format!("define --uuid {A} --parent mtty --type mtty-2 --auto"));
@@ -72,7 +71,6 @@ fn what_mdevctl_defines_automdev_starts_and_shows() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_automdev_defines_mdevctl_and_libvirt_see() {
     let host = Host::new();
     let line = format!(
@@ -115,7 +113,6 @@ fn what_automdev_defines_mdevctl_and_libvirt_see() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_virsh_defines_automdev_starts_and_prints_again() {
     let host = Host::new();
     let xml = format!(
@@ -153,7 +150,6 @@ fn what_virsh_defines_automdev_starts_and_prints_again() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn both_make_the_same_device_by_the_same_writes() {
     let host = Host::new();
     for (uuid, parent, mdev_type, attributes) in [
@@ -258,7 +254,6 @@ fn collect(top: &Path, folder: &Path, lines: &mut Vec<String>) {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_the_host_can_do_is_shown_as_mdevctl_shows_it() {
     let host = Host::new();
     host.create_by_hand("mtty", "mtty-1", A);
@@ -292,7 +287,6 @@ fn what_the_host_can_do_is_shown_as_mdevctl_shows_it() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn one_lookup_opens_one_file_of_ten_thousand() {
     let host = Host::new();
     let opens = |uuid: &str| {

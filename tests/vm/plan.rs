@@ -40,7 +40,6 @@ fn plan(arguments: &[&str], input: &str) -> Called {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_is_planned_is_what_happens() {
     let host = Host::new();
     // What is missing does not come.
@@ -283,7 +282,6 @@ fn devices() -> BTreeMap<String, (String, String, u64)> {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn an_ordinary_user_may_ask() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-2"));
@@ -310,7 +308,6 @@ fn an_ordinary_user_may_ask() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn nothing_needs_to_be_writable() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-2"));

@@ -46,7 +46,6 @@ fn validate(file: &str) -> Output {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn the_attribute_is_enough() {
     let host = Host::new();
     host.define(A, &Definition::new("mtty", "mtty-2"));
@@ -108,7 +107,6 @@ fn the_attribute_is_enough() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn every_sample_becomes_what_libvirts_schema_allows() {
     for (path, sample) in SAMPLES {
         let rewritten = automdev(&["rewrite"], sample);

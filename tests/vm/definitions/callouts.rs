@@ -67,7 +67,6 @@ fn clear() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn mdevctl_and_automdev_call_the_scripts_alike() {
     let host = Scripts::new();
     // Of 1.2's one folder there is one callout only, as it does not sort.
@@ -133,7 +132,6 @@ fn ours_are_complete(theirs: &[String]) {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn one_that_says_what_it_knows_is_chosen_alike() {
     if Scripts::is_old() {
         return;
