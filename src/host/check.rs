@@ -1,11 +1,15 @@
 //! Looks a host over: would a start work, and would nothing be left over afterwards? Reads only.
 
+use super::clock::Deadline;
 use super::kernel::Kernel;
-use super::machine;
+use super::machine::{self, Machine};
 use super::overview;
+use super::reconcile::{self, Mode};
+use super::release;
 use super::root::Root;
 use crate::model::finding::{Area, Finding};
-use crate::model::settings::Settings;
+use crate::model::leftover::{Hindrance, Outcome};
+use crate::model::settings::{Settings, Timeouts};
 
 mod confinement;
 mod domains;
@@ -22,7 +26,7 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
             found.push(Finding::problem(
                 Area::Settings,
                 "settings-broken",
-                super::release::chain(&error),
+                release::chain(&error),
                 format!("correct {}", machine::SETTINGS),
             ));
             Settings::default()
@@ -32,8 +36,45 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     found.extend(definitions(root, kernel));
     found.extend(hook::look(root));
     found.extend(confinement::look(root));
+    found.extend(ledger(root, kernel, settings.timeouts));
     found.extend(domains::look(root, settings.select));
     found
+}
+
+/// What crashed domains left.
+fn ledger(root: &Root, kernel: &dyn Kernel, timeouts: Timeouts) -> Vec<Finding> {
+    const AREA: Area = Area::Ledger;
+    let machine = Machine {
+        root: root.clone(),
+        kernel,
+        callouts: false,
+        deadline: Deadline::after(timeouts.hook),
+        timeouts,
+    };
+    let leftovers = match reconcile::host(&machine, Mode::DryRun) {
+        Ok(leftovers) => leftovers,
+        Err(error) => return vec![Finding::note(AREA, "unreadable", release::chain(&error))],
+    };
+    if leftovers.is_empty() {
+        return vec![Finding::good(AREA, "ledger", "nothing is left over")];
+    }
+    let told = leftovers.into_iter().map(|leftover| {
+        let about = leftover.uuid.map(|uuid| format!("{uuid}: "));
+        let text = format!("{}{}", about.unwrap_or_default(), leftover.reason);
+        match leftover.outcome {
+            Outcome::Kept(Hindrance::InUse | Hindrance::Busy | Hindrance::Creating) => {
+                Finding::note(AREA, "kept", text)
+            }
+            Outcome::Kept(hindrance) => Finding {
+                mend: None,
+                ..Finding::problem(AREA, hindrance.as_str(), text, "")
+            },
+            Outcome::Removed | Outcome::Forgotten => {
+                Finding::problem(AREA, "left-over", text, "automdev reconcile")
+            }
+        }
+    });
+    told.collect()
 }
 
 /// The definitions and the devices that are there.
@@ -67,7 +108,7 @@ fn definitions(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
         found.push(Finding::good(AREA, "definitions", text));
     }
     for failure in &overview.failures {
-        let text = super::release::chain(&failure.error);
+        let text = release::chain(&failure.error);
         found.push(Finding::note(AREA, "unreadable", text));
     }
     found

@@ -80,6 +80,7 @@ fn a_healthy_host_is_told_so() {
          ✓ hook         /etc/libvirt/hooks/qemu.d/50-automdev leads to /usr/bin/automdev\n\
          ✓ confinement  AppArmor confines libvirt's daemon, which may execute\n\
          \x20              /usr/bin/automdev\n\
+         ✓ ledger       nothing is left over\n\
          ✓ domains      1 domain with marked devices\n\
          no problems\n"
     );
@@ -88,7 +89,7 @@ fn a_healthy_host_is_told_so() {
 /// Breaks a healthy host, and names what is to be found.
 type Broken = (&'static str, fn(&Tree));
 
-const BROKEN: [Broken; 19] = [
+const BROKEN: [Broken; 20] = [
     ("settings-broken", |host| {
         host.file("etc/automdev/automdev.toml", "selct = 'managed'\n");
     }),
@@ -154,6 +155,13 @@ const BROKEN: [Broken; 19] = [
     ("no-parents", |host| {
         fs::remove_dir_all(host.at("etc/mdevctl.d/mtty")).expect("the definitions");
         fs::remove_file(host.at("sys/class/mdev_bus/mtty")).expect("the parent");
+    }),
+    ("left-over", |host| {
+        let uuid = "00000000-0000-4000-8000-000000000001";
+        host.file(
+            &format!("run/automdev/claimants/domain-{uuid}"),
+            &format!(r#"{{"schema":1,"name":"vm9","devices":["{A}"]}}"#),
+        );
     }),
     ("no-mdev", |host| {
         fs::remove_dir_all(host.at("etc/mdevctl.d/mtty")).expect("the definitions");
