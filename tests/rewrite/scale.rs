@@ -51,7 +51,7 @@ fn least(mut act: impl FnMut()) -> Duration {
     let time = |()| {
         let start = used();
         act();
-        used() - start
+        used().saturating_sub(start)
     };
     [(); 3].map(time).into_iter().min().expect("three")
 }
