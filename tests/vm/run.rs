@@ -16,7 +16,10 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::support::{A, B, Definition, Host, eventually, files};
-use qemu::{Qemu, all_of, arguments, device, kill, name_of, pid_in, plain, runs, wait_for_holder, wrapper};
+use qemu::{
+    Qemu, all_of, arguments, device, kill, name_of, pid_in, plain, runs, wait_for_holder, wait_until_ready,
+    wrapper,
+};
 
 /// A host on which A is an mtty-1.
 fn host() -> Host {
@@ -294,6 +297,7 @@ fn signals_reach_qemu_and_its_end_is_told() {
     let qemu = Qemu::start(&["-S", "-device", &device(A)]);
     let wrapper = qemu.pid();
     let pid = wait_for_holder(A);
+    wait_until_ready(pid);
     kill(wrapper, Signal::SIGTSTP);
     eventually("both are stopped", || {
         qemu::state(wrapper) == 'T' && qemu::state(pid) == 'T'

@@ -162,6 +162,7 @@ fn what_libvirt_calls_qemu_with_passes_unchanged() {
 fn of_thirty_real_qemus_for_24_ports_24_run() {
     super::end_all();
     let host = Host::without_hook();
+    host.settings("[timeouts]\nhook = 600\n");
     let uuids: Vec<String> = (0..30)
         .map(|number| format!("f0000000-0000-4000-8000-{number:012}"))
         .collect();
@@ -179,7 +180,7 @@ fn of_thirty_real_qemus_for_24_ports_24_run() {
         .collect();
     let mut refused = 0;
     let mut running = started;
-    for _ in 0..10 {
+    within(Duration::from_secs(600), "each runs or has been refused", || {
         running.retain_mut(|child| match child.try_wait().expect("a child") {
             Some(status) => {
                 assert_eq!(status.code(), Some(125));
@@ -188,8 +189,9 @@ fn of_thirty_real_qemus_for_24_ports_24_run() {
             }
             None => true,
         });
-        std::thread::sleep(Duration::from_secs(6));
-    }
+        std::thread::sleep(Duration::from_secs(2));
+        all_of("qemu-system-x86").len() + refused == uuids.len()
+    });
     assert_eq!((running.len(), refused, files::active().len()), (24, 6, 24));
     for pid in all_of("qemu-system-x86") {
         kill(pid, Signal::SIGTERM);

@@ -84,6 +84,18 @@ pub(crate) fn wait_for_holder(uuid: &str) -> u32 {
     found.expect("it was found")
 }
 
+/// Waits until a QEMU ends in good order by the signals that mean it to: it says that it handles them (proc(5)) only
+/// once it is set up.
+#[track_caller]
+pub(crate) fn wait_until_ready(pid: u32) {
+    eventually("QEMU handles SIGTERM", || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        caught.unwrap_or_default() & (1 << (Signal::SIGTERM as u32 - 1)) != 0
+    });
+}
+
 /// The process that has the node of a device open, whatever its parent.
 fn holder(uuid: &str) -> Option<u32> {
     let group = fs::read_link(format!("/sys/bus/mdev/devices/{uuid}/iommu_group")).ok()?;

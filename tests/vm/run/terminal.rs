@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, openpty};
 
 use super::host;
-use super::qemu::{all_of, device, state, wait_until_idle};
+use super::qemu::{all_of, device, state, wait_for_holder, wait_until_idle, wait_until_ready};
 use crate::support::{A, eventually};
 
 /// A boot sector that writes what is in PCI slot 5 to the serial line, then answers each key with the next one.
@@ -168,6 +169,7 @@ fn ctrl_c_reaches_qemu_once_and_from_the_terminal() {
         device(A)
     ));
     terminal.wait_for("(qemu) ");
+    wait_until_ready(all_of("qemu-system-x86")[0]);
     terminal.type_in("\u{3}");
     let told = terminal.wait_for("status 0,\r\n");
     assert_eq!(told.matches("terminating on signal 2").count(), 1, "{told}");
@@ -217,6 +219,8 @@ fn a_job_stops_and_comes_back_to_the_foreground() {
 fn a_terminal_that_goes_away_ends_qemu_as_it_would() {
     let host = host();
     let OpenptyResult { master, slave } = openpty(None, None).expect("a terminal");
+    // Who has this end open keeps the terminal.
+    fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor");
     // The wrapper itself leads the session, as in a window of its own.
     let stdio = || Stdio::from(slave.try_clone().expect("a descriptor"));
     let mut shell = Command::new("setsid")
@@ -229,10 +233,7 @@ fn a_terminal_that_goes_away_ends_qemu_as_it_would() {
         .spawn()
         .expect("it starts");
     drop(slave);
-    eventually("the device is there", || {
-        !crate::support::files::active().is_empty()
-    });
-    std::thread::sleep(Duration::from_secs(3));
+    wait_until_ready(wait_for_holder(A));
     drop(master);
     shell.wait().expect("it ends");
     wait_until_idle();
