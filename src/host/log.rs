@@ -2,6 +2,7 @@
 //! (systemd's "Native Journal Protocol"). Where no journal listens, nothing is logged: a hook has nowhere
 //! else to write.
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
@@ -48,6 +49,12 @@ pub fn start(root: &Root, level: LogLevel) {
             LogLevel::Debug => LevelFilter::Debug,
         });
     }
+}
+
+/// The open way to the journal, for those who close all others.
+#[must_use]
+pub fn descriptor() -> Option<RawFd> {
+    JOURNAL_LOG.get().map(|journal| journal.socket.as_raw_fd())
 }
 
 /// Says what all later messages are about.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod clock;
 pub mod create;
 pub mod definitions;
+pub mod detached;
 pub mod files;
 pub mod hook_link;
 pub mod kernel;

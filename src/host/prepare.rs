@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use super::clock::Deadline;
 use super::create::CreateError;
+use super::detached;
 use super::ledger::{Ledger, LedgerError, Lock, LockError};
 use super::machine::{self, Machine};
 use super::processes;
-use super::release;
+use super::release::{self, Pace};
 use super::remove::{self, RemoveError};
 use super::survey::{Survey, SurveyError};
 use super::sysfs;
@@ -120,13 +121,19 @@ fn left_over(rollback: &[RemoveError]) -> String {
 /// See [`PrepareError`].
 pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<(), PrepareError> {
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
-    Preparation {
+    let mut preparation = Preparation {
         machine: machine.clone(),
         ledger: &ledger,
         request,
         bounds: Bounds::default(),
+        is_left: false,
+    };
+    let prepared = preparation.run();
+    // Its locks are let go of by now.
+    if preparation.is_left {
+        detached::start(machine, request.claimant);
     }
-    .run()
+    prepared
 }
 
 struct Preparation<'a> {
@@ -134,6 +141,8 @@ struct Preparation<'a> {
     ledger: &'a Ledger<'a>,
     request: &'a Request,
     bounds: Bounds,
+    /// Something is to be given back, or undone, once that can be.
+    is_left: bool,
 }
 
 impl Preparation<'_> {
@@ -180,7 +189,9 @@ impl Preparation<'_> {
                 drop(host_lock);
                 self.clear(&plan)?;
             } else {
-                self.carry_out(&plan, &held, host_lock)?;
+                let carried_out = self.carry_out(&plan, &held, host_lock);
+                self.is_left = !left.is_empty() || matches!(carried_out, Err(PrepareError::Create(_)));
+                carried_out?;
                 return self.note_holdings(&left);
             }
         }
@@ -210,7 +221,8 @@ impl Preparation<'_> {
             .iter()
             .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
         {
-            if let Err(error) = release::give_back(&self.machine, self.ledger, self.request.claimant, *uuid) {
+            let (claimant, pace) = (self.request.claimant, Pace::Done);
+            if let Err(error) = release::give_back(&self.machine, self.ledger, claimant, *uuid, pace) {
                 log::warn!(uuid:%; "{}", release::chain(&error));
                 left.push(*uuid);
             }

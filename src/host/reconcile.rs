@@ -63,11 +63,13 @@ pub fn host(machine: &Machine<'_>, mode: Mode) -> Result<Vec<Leftover>, LedgerEr
 ///
 /// # Errors
 /// The ledger cannot be read, or another user may write there.
-pub fn claimant(machine: &Machine<'_>, claimant: Claimant) -> Result<Vec<Leftover>, LedgerError> {
+pub fn claimant(machine: &Machine<'_>, claimant: Claimant, mode: Mode) -> Result<Vec<Leftover>, LedgerError> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
     ledger.check()?;
-    let mut reconciler = Reconciler::new(machine, &ledger, Mode::Act);
-    reconciler.claimant(claimant, BTreeSet::new());
+    let mut reconciler = Reconciler::new(machine, &ledger, mode);
+    if ledger.has_holdings(claimant) {
+        reconciler.claimant(claimant, BTreeSet::new());
+    }
     Ok(reconciler.leftovers)
 }
 

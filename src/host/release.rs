@@ -2,12 +2,16 @@
 
 use std::error::Error;
 
+use super::detached;
+use super::kernel::WriteError;
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::life;
 use super::machine::Machine;
 use super::remove::{self, RemoveError};
-use crate::model::claim::{Claimant, Life};
+use super::standing::{Standing, standing};
+use crate::model::claim::{Claimant, Life, Record};
 use crate::model::names::MdevUuid;
+use crate::model::settings::Timeouts;
 
 /// Why something of a claimant's is left.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,19 @@ pub enum ReleaseError {
     /// Somebody else is at it.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+impl ReleaseError {
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let Self::Remove(error) = self else { return false };
+        match error {
+            RemoveError::InUse { .. } | RemoveError::Lingering { .. } | RemoveError::Creating { .. } => true,
+            RemoveError::Kernel { source, .. } => *source == WriteError::TimedOut,
+            RemoveError::Callout { .. } | RemoveError::Ledger(_) | RemoveError::Lock(_) => false,
+        }
+    }
 }
 
 /// An error with all that caused it, on one line.
@@ -37,7 +54,7 @@ pub fn chain(error: &dyn Error) -> String {
 
 /// Drops all claims of a claimant; a device of ours that nobody claims any more is removed. Where nothing is
 /// known of the claimant, nothing is done. The list of what it may claim stays while something of that is left,
-/// so that its next call tries again.
+/// so that its next call tries again, and so does a process in the background.
 ///
 /// # Errors
 /// All that is left, and why.
@@ -50,17 +67,29 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
         .check()
         .map_err(|error| vec![ReleaseError::Ledger(error)])?;
     let one = |error: LockError| vec![ReleaseError::Lock(error)];
-    let _claimant = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
+    let own = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
     let held = holdings(&ledger, claimant).map_err(|error| vec![ReleaseError::Ledger(error)])?;
-    let _devices = ledger
+    let devices = ledger
         .lock_devices(held.iter().copied(), machine.deadline)
         .map_err(one)?;
-    let given = held
-        .iter()
-        .filter_map(|uuid| give_back(machine, &ledger, claimant, *uuid).err());
-    let mut errors: Vec<ReleaseError> = given.collect();
-    if errors.is_empty() {
+    let mut is_left = false;
+    let mut errors = Vec::new();
+    for uuid in held {
+        match give_back(machine, &ledger, claimant, uuid, Pace::Soon) {
+            Ok(Given::Back) => {}
+            Ok(Given::Later) => is_left = true,
+            Err(error) => {
+                is_left |= error.may_pass();
+                errors.push(error);
+            }
+        }
+    }
+    if errors.is_empty() && !is_left {
         errors.extend(ledger.drop_holdings(claimant).err().map(ReleaseError::Ledger));
+    }
+    drop((devices, own));
+    if is_left {
+        detached::start(machine, claimant);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -78,6 +107,24 @@ pub fn holdings(ledger: &Ledger<'_>, claimant: Claimant) -> Result<Vec<MdevUuid>
     }
 }
 
+/// What has become of a device that was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Given {
+    /// There is nothing left to be done about it.
+    Back,
+    /// Its driver is to clean up first, which takes longer than its domain's end may: it is left to the background.
+    Later,
+}
+
+/// Whether a removal that takes its time is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pace {
+    /// What takes its time is left to the background.
+    Soon,
+    /// It is waited for: its room may be wanted at once.
+    Done,
+}
+
 /// Drops one claim, and removes the device if it is ours and that was the last one. The caller holds the
 /// locks of the claimant and of the device.
 ///
@@ -88,19 +135,28 @@ pub fn give_back(
     ledger: &Ledger<'_>,
     claimant: Claimant,
     uuid: MdevUuid,
-) -> Result<(), ReleaseError> {
+    pace: Pace,
+) -> Result<Given, ReleaseError> {
     ledger.drop_claim(uuid, claimant)?;
     for other in ledger.claimants_of(uuid)? {
         match ledger.claim(uuid, other)? {
             Some(claim) if life::of_claimant(&machine.root, other, &claim) == Life::Gone => {
                 ledger.drop_claim(uuid, other)?;
             }
-            Some(_) => return Ok(()),
+            Some(_) => return Ok(Given::Back),
             None => {}
         }
     }
     match ledger.record(uuid)? {
-        Some(record) => Ok(remove::remove(machine, ledger, record)?),
-        None => Ok(()),
+        Some(record) if pace == Pace::Soon && is_for_later(machine, &record) => return Ok(Given::Later),
+        Some(record) => remove::remove(machine, ledger, record)?,
+        None => {}
     }
+    Ok(Given::Back)
+}
+
+fn is_for_later(machine: &Machine<'_>, record: &Record) -> bool {
+    let Timeouts { gone, retry, .. } = machine.timeouts;
+    let has_time = !gone.is_zero() && !retry.is_zero();
+    has_time && record.goes_by_itself() && matches!(standing(&machine.root, record), Standing::Here(_))
 }

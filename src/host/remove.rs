@@ -81,17 +81,49 @@ fn shown(users: &[User]) -> String {
     users.join(", ")
 }
 
+/// Whether a guest may have used a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Past {
+    /// It has just been made.
+    Unused,
+    /// Its driver may have to clean up after one.
+    Used,
+}
+
 /// Takes away the device of a record, then the record, with mdevctl's scripts around it. The caller holds the
 /// device's lock and no parent's. A device that is gone, or that somebody else has made anew, costs only the record.
 ///
 /// # Errors
 /// See [`RemoveError`].
 pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    remove_of(machine, ledger, record, Past::Used)
+}
+
+/// The same for a device that this call has made, for a start that comes to nothing.
+///
+/// # Errors
+/// See [`RemoveError`].
+pub fn undo(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
+    remove_of(machine, ledger, record, Past::Unused)
+}
+
+fn remove_of(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    record: Record,
+    past: Past,
+) -> Result<(), RemoveError> {
     wait_until_made(machine, ledger, &record)?;
     let Some(inode) = our_inode(machine, &record) else {
         return Ok(ledger.drop_record(record.uuid)?);
     };
     check_idle(&record, wait_until_idle(machine, record.uuid))?;
+    if past == Past::Used && record.goes_by_itself() {
+        if goes_by_itself(machine, &record, inode) {
+            return Ok(ledger.drop_record(record.uuid)?);
+        }
+        check_idle(&record, users(machine, record.uuid))?;
+    }
     let Record {
         uuid,
         ref parent,
@@ -120,6 +152,18 @@ pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Res
         Err(_) => Outcome::Failure,
     });
     removed
+}
+
+/// Gives the driver some time to clean up; whether the device has gone with that.
+fn goes_by_itself(machine: &Machine<'_>, record: &Record, inode: u64) -> bool {
+    let Record { uuid, parent, .. } = record;
+    let is_gone = || (sysfs::inode_below(&machine.root, parent, *uuid) != Some(inode)).then_some(());
+    let deadline = machine.deadline.or_after(machine.timeouts.gone);
+    let is_gone = deadline.poll(is_gone).is_some();
+    if is_gone {
+        log::info!(uuid:%, parent:%; "{uuid} on {parent} has gone by itself");
+    }
+    is_gone
 }
 
 /// The same for a device whose creation has failed half-way: as far as mdevctl's scripts know, it never was.

@@ -119,6 +119,15 @@ pub struct Record {
     pub boot: String,
 }
 
+impl Record {
+    /// Whether its driver cleans up by itself once its user has ended, which a removal would break: NVIDIA's does, whose
+    /// types are named `nvidia-NUMBER`.
+    #[must_use]
+    pub fn goes_by_itself(&self) -> bool {
+        self.mdev_type.as_str().starts_with("nvidia-")
+    }
+}
+
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -62,6 +62,12 @@ pub struct Timeouts {
     /// A device that is to be removed, until nobody uses it.
     #[serde(deserialize_with = "seconds")]
     pub idle: Duration,
+    /// A device of NVIDIA's that nobody uses any more, until it has gone by itself.
+    #[serde(deserialize_with = "seconds")]
+    pub gone: Duration,
+    /// A device that could not be removed, until it is no longer tried in the background.
+    #[serde(deserialize_with = "seconds")]
+    pub retry: Duration,
     /// A device whose domain has ended, until libvirt says so.
     #[serde(deserialize_with = "seconds")]
     pub claim: Duration,
@@ -83,6 +89,8 @@ impl Default for Timeouts {
             write: Duration::from_secs(10),
             node: Duration::from_secs(5),
             idle: Duration::from_secs(5),
+            gone: Duration::from_secs(10),
+            retry: Duration::from_secs(600),
             claim: Duration::from_secs(10),
             parent: Duration::from_secs(5),
             parent_at_boot: Duration::from_secs(60),
@@ -152,7 +160,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "select = 'managed'\nlog_level = 'debug'\ncallouts = false\n\
-            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\nclaim = 0\nparent = 7\nparent_at_boot = 8\ncallout = 6\n";
+            [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\ngone = 9\nretry = 10\nclaim = 0\nparent = 7\nparent_at_boot = 8\ncallout = 6\n";
         let settings = Settings {
             select: Select::Managed,
             log_level: LogLevel::Debug,
@@ -162,6 +170,8 @@ mod tests {
                 write: Duration::from_millis(2500),
                 node: Duration::from_secs(3),
                 idle: Duration::from_secs(4),
+                gone: Duration::from_secs(9),
+                retry: Duration::from_secs(10),
                 claim: Duration::ZERO,
                 parent: Duration::from_secs(7),
                 parent_at_boot: Duration::from_secs(8),

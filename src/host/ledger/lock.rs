@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -42,19 +43,30 @@ pub enum LockError {
     },
 }
 
+fn lock_name(claimant: Claimant) -> String {
+    const SHARED: u32 = 256;
+    match claimant {
+        Claimant::Domain(_) => claimant.to_string(),
+        Claimant::Process(process) => format!("process-{:03}", process.pid % SHARED),
+    }
+}
+
 impl Ledger<'_> {
     /// Locks a claimant. Processes share some locks, as lock files stay and processes come and go.
     ///
     /// # Errors
     /// See [`LockError`].
     pub fn lock_claimant(&self, claimant: Claimant, deadline: Deadline) -> Result<Lock, LockError> {
-        const SHARED: u32 = 256;
-        match claimant {
-            Claimant::Domain(_) => self.lock(&claimant.to_string(), deadline),
-            Claimant::Process(process) => {
-                self.lock(&format!("process-{:03}", process.pid % SHARED), deadline)
-            }
-        }
+        self.lock(&lock_name(claimant), deadline)
+    }
+
+    /// Locks what tries again later to give back what a claimant has left, at once or not at all.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock_waiter(&self, claimant: Claimant) -> Result<Lock, LockError> {
+        let what = format!("waiter-{}", lock_name(claimant));
+        self.lock(&what, Deadline::after(Duration::ZERO))
     }
 
     /// Locks devices, in the order that all use.

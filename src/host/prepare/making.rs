@@ -176,7 +176,7 @@ impl<'a> Made<'a> {
         } = self;
         let tried: Vec<MdevUuid> = self.records.iter().map(|record| record.uuid).collect();
         for record in self.records.into_iter().rev() {
-            errors.extend(remove::remove(machine, ledger, record).err());
+            errors.extend(remove::undo(machine, ledger, record).err());
         }
         for uuid in self.claims.into_iter().rev() {
             match ledger.drop_claim(uuid, claimant) {

@@ -177,6 +177,12 @@ impl Reconciler<'_> {
                 Outcome::Forgotten,
                 "it was made before the host was booted".to_owned(),
             ),
+            Standing::Here(_) if matches!(sysfs::active(self.root(), record.uuid), Ok(None)) => (
+                Outcome::Kept(Hindrance::Removing),
+                format!(
+                    "{why}, but it is still on its way out: something holds it open; end that, or wait for its end"
+                ),
+            ),
             Standing::Here(_) => {
                 let nodes = sysfs::nodes(self.root(), record.uuid);
                 let users = processes::users(self.root(), &nodes);

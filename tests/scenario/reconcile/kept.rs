@@ -53,7 +53,8 @@ fn a_removal_that_comes_to_no_end() {
     let line = format!("cannot remove {A} on mtty: the driver did not answer in time");
     host.reconcile(&[])
         .printed(1, &[&format!("kept {A} (mtty-2 on mtty): {line}")]);
-    let line = format!("{A} on mtty is still on its way out: something holds it open");
+    let line =
+        "vm1 is gone, but it is still on its way out: something holds it open; end that, or wait for its end";
     keeps(&host, &format!("{A} (mtty-2 on mtty): {line}"));
     crate::hook::let_go(&host);
     let answer = host.reconcile(&[]);

@@ -91,6 +91,8 @@ fn a_path_of_any_kind_leads_to_the_device() {
 #[test]
 fn the_parent_on_the_command_line_is_the_one_that_is_taken() {
     let host = Host::new();
+    // Their driver is given no time of its own: the next one is at once.
+    host.file("etc/automdev/automdev.toml", "[timeouts]\ngone = 0\n");
     host.nvidia("0000:41:00.0").nvidia("0000:42:00.0");
     host.definition("0000:41:00.0", A, "nvidia-222", &[])
         .definition("0000:42:00.0", A, "nvidia-231", &[]);

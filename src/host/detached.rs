@@ -1,0 +1,142 @@
+//! A process that gives back later what cannot be given back now, and that nobody waits for: libvirt goes on as soon as
+//! the hook has ended and its pipes are closed.
+//!
+//! It holds nothing of what its caller had, leaves its session, and looks without a lock whether there is something to
+//! be done. What it has not done after `timeouts.retry` is left to the next call and to `automdev reconcile`.
+
+#![allow(unsafe_code, reason = "fork, _exit and close_range have no safe form")]
+
+use std::os::fd::RawFd;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+use super::clock::Deadline;
+use super::ledger::Ledger;
+use super::log as journal;
+use super::machine::Machine;
+use super::reconcile::{self, Mode as How};
+use crate::model::claim::Claimant;
+use crate::model::leftover::{Hindrance, Leftover, Outcome};
+
+/// So long it waits between two looks, ever longer.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Starts the process, for what one claimant has left. The caller holds no lock.
+pub fn start(machine: &Machine<'_>, claimant: Claimant) {
+    if machine.timeouts.retry.is_zero() {
+        return;
+    }
+    // Its way to the one that writes would be shared.
+    machine.kernel.rest();
+    // SAFETY: automdev has one thread, so the child may do whatever the parent may.
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => while waitpid(child, None) == Err(Errno::EINTR) {},
+        Ok(ForkResult::Child) => {
+            // That one of these fails must not cost the device.
+            let _ = setsid();
+            // The second one is nobody's child, and never gets a terminal.
+            // SAFETY: as above.
+            if matches!(unsafe { fork() }, Ok(ForkResult::Child)) {
+                live(machine, claimant);
+            }
+            // SAFETY: ends the child at once; nothing of the parent's (its guards) may be finished twice.
+            unsafe { libc::_exit(0) }
+        }
+        Err(errno) => log::warn!("nobody tries again what {claimant} has left: {}", errno.desc()),
+    }
+}
+
+fn live(machine: &Machine<'_>, claimant: Claimant) {
+    if machine.root.is_machine() {
+        let _ = chdir("/");
+    }
+    if keep_journal_only().is_err() {
+        return;
+    }
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    // Another one may be at it already.
+    let Ok(_lock) = ledger.lock_waiter(claimant) else {
+        return;
+    };
+    give_back(machine, claimant);
+    machine.kernel.rest();
+}
+
+fn give_back(machine: &Machine<'_>, claimant: Claimant) {
+    let end = Deadline::after(machine.timeouts.retry);
+    let mut pause = PAUSES.0;
+    loop {
+        let left = match look_and_act(machine, claimant) {
+            Some(left) if is_worth_waiting(&left) => left,
+            Some(_) | None => return,
+        };
+        if end.has_passed() {
+            for Leftover { reason, .. } in left {
+                log::warn!("{reason}; this is left to automdev reconcile");
+            }
+            return;
+        }
+        thread::sleep(pause.min(end.left()));
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// What is left, none where that is nothing, or cannot be told.
+fn look_and_act(machine: &Machine<'_>, claimant: Claimant) -> Option<Vec<Leftover>> {
+    let mut left = reconcile::claimant(machine, claimant, How::DryRun).ok()?;
+    if left.iter().any(|one| one.outcome.hindrance().is_none()) {
+        left = reconcile::claimant(machine, claimant, How::Act).ok()?;
+    }
+    left.retain(|one| one.outcome.hindrance().is_some());
+    (!left.is_empty()).then_some(left)
+}
+
+/// Whether time alone may help.
+fn is_worth_waiting(left: &[Leftover]) -> bool {
+    left.iter().any(|one| {
+        matches!(
+            one.outcome,
+            Outcome::Kept(Hindrance::InUse | Hindrance::Removing | Hindrance::Creating | Hindrance::Busy)
+        )
+    })
+}
+
+/// Opens the standard streams on nothing and closes all else but the way to the journal: libvirt waits for the end of
+/// our pipes, and our caller's locks live as long as any process has them open.
+fn keep_journal_only() -> Result<(), Errno> {
+    let nothing = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    std::mem::forget(nothing);
+    let kept = journal::descriptor().unwrap_or(2);
+    close_between(3, kept - 1);
+    close_between(kept.max(2) + 1, RawFd::MAX);
+    Ok(())
+}
+
+fn close_between(first: RawFd, last: RawFd) {
+    let (Ok(from), Ok(to)) = (u32::try_from(first), u32::try_from(last)) else {
+        return;
+    };
+    if from > to {
+        return;
+    }
+    // SAFETY: the numbers are of this process alone, whose owners of them are never used again nor finished.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, from, to, 0_u32) == -1 {
+            // Before Linux 5.9.
+            let most = libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536);
+            for number in first..=last.min(RawFd::try_from(most).unwrap_or(RawFd::MAX)) {
+                libc::close(number);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Devices that cannot be removed at once: the call ends, and somebody whom nobody waits for goes on.
+
+use super::*;
+use crate::run::host::eventually;
+use std::time::{Duration, Instant};
+
+const GPU: &str = "0000:41:00.0";
+
+fn a_gpu(timeouts: &str) -> (Host, Domain) {
+    let host = Host::new();
+    host.timeouts(timeouts)
+        .nvidia(GPU)
+        .definition(GPU, A, "nvidia-222", &[]);
+    (host, Domain::new("vm1", 1).with(A))
+}
+
+/// Ends with what was logged meanwhile.
+#[track_caller]
+fn all_is_given_back(host: &Host) -> Vec<String> {
+    let mut log = Vec::new();
+    eventually("nothing is left", || {
+        log.extend(
+            host.logged()
+                .iter()
+                .map(|message| message.field("MESSAGE").to_owned()),
+        );
+        host.ledger().is_empty()
+    });
+    log.extend(
+        host.logged()
+            .iter()
+            .map(|message| message.field("MESSAGE").to_owned()),
+    );
+    log
+}
+
+/// [`Host::finish`] waits for the end of its pipes, as libvirt does.
+#[test]
+fn nvidias_driver_cleans_up_first_and_nobody_waits_for_it() {
+    let (host, vm) = a_gpu("gone = 2");
+    let before = host.state();
+    host.prepare(&vm).done();
+    let began = Instant::now();
+    host.release(&vm).done().logged(&[]);
+    assert_eq!(host.devices().len(), 1, "{:?}", began.elapsed());
+    assert_eq!(
+        host.ledger(),
+        [
+            format!("claimants/{} vm1 {A}", vm.claimant()),
+            format!("devices/{A} ready"),
+        ]
+    );
+    let log = all_is_given_back(&host);
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(log, [format!("vm1: removed {A} (nvidia-222 on {GPU})")]);
+    before.assert_unchanged(&host.state());
+}
+
+#[test]
+fn one_that_has_gone_by_itself_is_not_removed() {
+    let (host, vm) = a_gpu("gone = 60");
+    let before = host.state();
+    host.prepare(&vm).done();
+    host.kernel().reset();
+    host.release(&vm).done();
+    host.remove(A);
+    let log = all_is_given_back(&host);
+    assert!(
+        log.is_empty() || log == [format!("vm1: {A} on {GPU} has gone by itself")],
+        "{log:?}"
+    );
+    assert_eq!(host.writes(), Vec::<String>::new());
+    before.assert_unchanged(&host.state());
+}
+
+/// What the next start wants is not taken from it.
+#[test]
+fn a_domain_that_starts_again_gets_its_device() {
+    let (host, vm) = a_gpu("gone = 0.5\nhook = 60");
+    for _ in 0..3 {
+        host.prepare(&vm).done();
+        host.domain("vm1", &vm.uuid, 4711);
+        assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")]);
+        std::thread::sleep(Duration::from_millis(700));
+        assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")]);
+        host.kill(4711).forget_domain("vm1");
+        host.release(&vm).done();
+    }
+    all_is_given_back(&host);
+    assert!(host.devices().is_empty());
+}
+
+#[test]
+fn a_start_that_comes_to_nothing_waits_for_no_driver() {
+    let (host, vm) = a_gpu("gone = 60");
+    let before = host.state();
+    host.definition(GPU, A, "nvidia-222", &[("nvidia/vgpu_params", "without an end")]);
+    let began = Instant::now();
+    assert!(!host.prepare(&vm).succeeded());
+    assert!(began.elapsed() < Duration::from_secs(30));
+    host.definition(GPU, A, "nvidia-222", &[]);
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// A QEMU that outlives its domain, stopped, say.
+#[test]
+fn a_device_in_use_goes_when_its_user_has() {
+    for (told, gone) in [("at once", "gone = 0"), ("on NVIDIA's", "gone = 0.2")] {
+        let (host, vm) = a_gpu(&format!("{gone}\nidle = 0.2\nhook = 20"));
+        let before = host.state();
+        host.prepare(&vm).done();
+        host.process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9)
+            .open_device(4711, A);
+        let began = Instant::now();
+        let status = host.release(&vm).status;
+        assert_eq!(status, Some(i32::from(gone.ends_with(" 0"))), "{told}");
+        assert!(began.elapsed() < Duration::from_secs(15), "{told}");
+        let (state, writes) = (host.state(), host.writes());
+        std::thread::sleep(Duration::from_millis(500));
+        state.assert_unchanged(&host.state());
+        assert_eq!(host.writes(), writes, "{told}: it is in use");
+        host.kill(4711);
+        all_is_given_back(&host);
+        before.assert_unchanged(&host.state());
+    }
+}
+
+#[test]
+fn a_removal_that_hangs_is_seen_to_when_it_has_ended() {
+    let (host, vm) = a_gpu("gone = 0\nidle = 0.2\nwrite = 0.2\nhook = 20");
+    let before = host.state();
+    host.prepare(&vm).done();
+    hold(&host, A);
+    assert!(!host.release(&vm).succeeded());
+    let_go(&host);
+    all_is_given_back(&host);
+    before.assert_unchanged(&host.state());
+}
+
+#[test]
+fn a_creation_that_comes_late_is_seen_to() {
+    let (host, vm) = a_gpu("gone = 0\nidle = 0.2\nwrite = 0.2\nhook = 20");
+    let before = host.state();
+    host.kernel()
+        .configure(|config| config.blocked.push("nvidia-222/create".to_owned()));
+    assert!(!host.prepare(&vm).succeeded());
+    host.kernel().unblock();
+    all_is_given_back(&host);
+    before.assert_unchanged(&host.state());
+}
+
+/// As it was asked to, or because it takes too long: then it says so.
+#[test]
+fn it_is_not_tried_for_ever() {
+    let (host, vm) = a_gpu("gone = 0\nidle = 0.2\nhook = 20\nretry = 0.3");
+    host.prepare(&vm).done();
+    host.process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9)
+        .open_device(4711, A);
+    assert!(!host.release(&vm).succeeded());
+    let mut said = Vec::new();
+    eventually("it is given up", || {
+        said.extend(
+            host.logged()
+                .iter()
+                .map(|message| message.field("MESSAGE").to_owned()),
+        );
+        !said.is_empty()
+    });
+    assert_eq!(
+        said,
+        [
+            "vm1: vm1 is gone, but it is in use by qemu-system-x86 (4711); end that, or wait for its end; this is left to \
+          automdev reconcile"
+        ]
+    );
+    host.kill(4711);
+    assert_eq!(host.reconcile(&[]).status, Some(0));
+    host.assert_ledger_empty();
+}
+
+/// Every step of what goes on in the background may be its last one.
+#[test]
+fn it_may_die_at_any_step() {
+    let (host, vm) = a_gpu("gone = 0.05\nidle = 0.2\nhook = 20\nclaim = 0");
+    let before = host.state();
+    host.prepare(&vm).done();
+    host.kernel().reset();
+    host.release(&vm).done();
+    all_is_given_back(&host);
+    let log = host.kernel().log();
+    // The claim's end is the hook's own.
+    assert!(log.len() > 3, "{log:?}");
+    let mut tried = 0;
+    for (at, line) in (1..).zip(&log) {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            if kind == FaultKind::KillAfter && !line.contains(" write ") {
+                continue;
+            }
+            for next in ["prepare", "release", "reconcile"] {
+                let told = format!("{kind:?} {line}, then {next}");
+                host.prepare(&vm).done();
+                host.kernel().fault(at, kind);
+                let answer = host.release(&vm);
+                assert!(
+                    answer.status == Some(0) || answer.signal == Some(9),
+                    "{told}: {answer:?}"
+                );
+                eventually(&format!("it has died: {told}"), || {
+                    host.kernel().log().iter().any(|line| line.contains("died"))
+                });
+                host.kernel().reset();
+                match next {
+                    "prepare" => {
+                        host.prepare(&vm).done();
+                        assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")], "{told}");
+                        host.release(&vm).done();
+                    }
+                    "release" => drop(host.release(&vm).done()),
+                    _ => {
+                        host.stop_libvirt();
+                        assert_eq!(host.reconcile(&[]).status, Some(0), "{told}");
+                        host.start_libvirt();
+                    }
+                }
+                all_is_given_back(&host);
+                before.assert_unchanged(&host.state());
+                tried += 1;
+            }
+        }
+    }
+    println!("in the background: {} steps, {tried} deaths tried", log.len());
+}
