@@ -239,8 +239,7 @@ fn did_you_mean<T: ToString>(near: &[T]) -> String {
 /// The element that gives the device to a domain.
 fn hostdev(root: &Root, parent: &ParentName, uuid: MdevUuid, definition: &Definition) -> String {
     let mdev_type = &definition.mdev_type;
-    let offer = sysfs::offer(root, parent, mdev_type);
-    let offered = offer.map(|offer| offer.device_api);
+    let offered = sysfs::device_api(root, parent, mdev_type);
     let offered = Model::ALL
         .into_iter()
         .find(|model| offered.as_deref() == Some(model.as_str()));

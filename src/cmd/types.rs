@@ -32,7 +32,7 @@ pub struct Args {
 
 /// Shows it.
 pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Status> {
-    let mut parents = types::all(root);
+    let mut parents = types::all(root, kernel);
     if let Some(name) = &args.parent {
         let name = nodedev::kernel_name(name, &types::known(root))?;
         parents.retain(|parent| parent.name == name);
@@ -61,6 +61,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
             }
         }
     }
+    kernel.rest();
     output::print(&text)?;
     Ok(Status::Done)
 }

@@ -1,4 +1,5 @@
-//! The one way in which anything is changed in sysfs: one value, one file, one write.
+//! The one way in which anything is changed in sysfs: one value, one file, one write. And the one in which is read
+//! there what a driver answers for.
 //!
 //! A driver may block in such a write for as long as it likes, and a signal does not end that (the kernel's
 //! `vfio_unregister_group_dev` waits for the device's last user). So the writes are made by a child process,
@@ -50,6 +51,20 @@ pub enum WriteError {
     NoWorker(Errno),
 }
 
+/// Why a file of sysfs was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The kernel refused it; ENOENT and ENODEV where there is no such file, or not any more.
+    #[error("{}", .0.desc())]
+    Refused(Errno),
+    /// The driver did not answer in time.
+    #[error("the driver did not answer in time")]
+    TimedOut,
+    /// It could not be tried.
+    #[error("no process could be started for it: {}", .0.desc())]
+    NotTried(Errno),
+}
+
 /// A change that automdev makes outside sysfs; the tests stop or fail the program at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -66,6 +81,12 @@ pub trait Kernel {
     /// # Errors
     /// See [`WriteError`]. After [`WriteError::TimedOut`] the write may still come to pass.
     fn write(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError>;
+
+    /// Reads a file that a driver answers for, at most one page of it.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
     /// Nothing will be written for a while: what waits for writes may go.
     fn rest(&self) {}

@@ -289,6 +289,11 @@ impl<'a> Ledger<'a> {
         Ok(uuids.filter(|uuid| self.is_claimed_by(*uuid, claimant)).collect())
     }
 
+    /// What takes the writes into sysfs.
+    pub(super) fn kernel(&self) -> &'a dyn Kernel {
+        self.kernel
+    }
+
     /// Where the file of a lock is.
     #[must_use]
     pub fn lock_path(&self, name: &str) -> PathBuf {

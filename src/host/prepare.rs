@@ -190,7 +190,9 @@ impl Preparation<'_> {
                 self.clear(&plan)?;
             } else {
                 let carried_out = self.carry_out(&plan, &held, host_lock);
-                self.is_left = !left.is_empty() || matches!(carried_out, Err(PrepareError::Create(_)));
+                // A start that failed leaves the list of what it claims where it could not undo all.
+                self.is_left =
+                    !left.is_empty() || (carried_out.is_err() && self.ledger.has_holdings(*claimant));
                 carried_out?;
                 return self.note_holdings(&left);
             }
@@ -231,7 +233,9 @@ impl Preparation<'_> {
     }
 
     fn plan(&self, patience: Patience) -> Result<Plan, PrepareError> {
-        let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
+        let deadline = self.machine.deadline.or_after(self.machine.timeouts.write);
+        let survey =
+            Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant)).until(deadline);
         let plan = plan::plan(&self.request.wanted, &survey, patience);
         survey.finish()?;
         Ok(plan)

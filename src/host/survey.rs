@@ -1,8 +1,11 @@
 //! Answers a plan's questions about this host, by looking.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
+use std::time::Duration;
 
+use super::clock::Deadline;
 use super::definitions::{self, StoreError};
 use super::ledger::{Ledger, LedgerError};
 use super::life;
@@ -16,6 +19,9 @@ use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, Pare
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{Wanted, is_ours};
 
+/// As long as drivers are asked, where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SurveyError {
@@ -23,7 +29,9 @@ pub enum SurveyError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// What sysfs says about a device cannot be read.
-    #[error("cannot read what sysfs says about {uuid}")]
+    #[error(
+        "cannot use {uuid}: what sysfs says about it cannot be read; look at the kernel's log (dmesg), then try again"
+    )]
     Sysfs {
         /// The device.
         uuid: MdevUuid,
@@ -79,6 +87,10 @@ pub struct Survey<'a> {
     claimant: Option<Claimant>,
     given_back: Vec<Record>,
     failures: RefCell<Vec<Failure>>,
+    /// Until then drivers are asked.
+    deadline: Deadline,
+    /// Parents whose drivers have not answered.
+    silent: RefCell<BTreeSet<ParentName>>,
 }
 
 impl<'a> Survey<'a> {
@@ -91,7 +103,16 @@ impl<'a> Survey<'a> {
             claimant,
             given_back: Vec::new(),
             failures: RefCell::new(Vec::new()),
+            deadline: Deadline::after(PATIENCE),
+            silent: RefCell::new(BTreeSet::new()),
         }
+    }
+
+    /// The same, which waits no longer than that for what drivers say.
+    #[must_use]
+    pub fn until(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// The same for a dry run, before the claimant has given back what it had and does not want any more.
@@ -227,7 +248,23 @@ impl Inventory for Survey<'_> {
     }
 
     fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
-        sysfs::offer(self.root, parent, mdev_type)
+        if self.is_silent(parent) {
+            return None;
+        }
+        let offer = sysfs::offer(
+            self.root,
+            self.ledger.kernel(),
+            (parent, mdev_type),
+            self.deadline,
+        );
+        offer.unwrap_or_else(|sysfs::Unanswered| {
+            self.silent.borrow_mut().insert(parent.clone());
+            None
+        })
+    }
+
+    fn is_silent(&self, parent: &ParentName) -> bool {
+        self.silent.borrow().contains(parent)
     }
 
     fn offered(&self, parent: &ParentName) -> Vec<TypeName> {

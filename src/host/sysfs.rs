@@ -5,7 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
+use super::clock::Deadline;
 use super::files;
+use super::kernel::{Kernel, ReadError};
 use super::root::Root;
 use crate::model::inventory::{Active, Offer, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
@@ -37,36 +41,37 @@ fn read_line(path: &Path) -> io::Result<Option<String>> {
     Ok(content.map(|content| String::from_utf8_lossy(&content).trim_end().to_owned()))
 }
 
-/// The device, where it is active.
+/// The device, where it is active: not where it goes away while it is looked at.
 ///
 /// # Errors
 /// It is, but what sysfs says about it cannot be read or understood.
 pub fn active(root: &Root, uuid: MdevUuid) -> io::Result<Option<Active>> {
-    let link = device_folder(root, uuid);
-    let folder = match fs::canonicalize(&link) {
-        Ok(folder) => folder,
-        Err(error) if files::is_absent(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    match look_at(&device_folder(root, uuid)) {
+        Err(error) if is_gone(&error) => Ok(None),
+        looked => looked.map(Some),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    files::is_absent(error) || error.raw_os_error() == Some(Errno::ENODEV as i32)
+}
+
+fn look_at(link: &Path) -> io::Result<Active> {
+    let folder = fs::canonicalize(link)?;
     let inode = fs::metadata(&folder)?.ino();
     let parent = folder
         .parent()
         .and_then(Path::file_name)
         .and_then(|name| name.to_str());
-    let type_link = match fs::read_link(folder.join("mdev_type")) {
-        Ok(link) => link,
-        // It went away meanwhile.
-        Err(error) if files::is_absent(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let type_link = fs::read_link(folder.join("mdev_type"))?;
     let mdev_type = type_link.file_name().and_then(|name| name.to_str());
-    let device_api = read_line(&folder.join("mdev_type/device_api"))?.unwrap_or_default();
-    Ok(Some(Active {
+    let device_api = read_line(&folder.join("mdev_type/device_api"))?;
+    Ok(Active {
         parent: parent.unwrap_or_default().parse().map_err(io::Error::other)?,
         mdev_type: mdev_type.unwrap_or_default().parse().map_err(io::Error::other)?,
-        device_api,
+        device_api: device_api.unwrap_or_default(),
         inode,
-    }))
+    })
 }
 
 /// The inode of a device's folder below its parent, where there is one. This is the last thing of a device to
@@ -120,21 +125,57 @@ pub fn type_folder(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Pa
     types_folder(root, parent).join(mdev_type.as_str())
 }
 
-/// One type that a parent offers. A count that cannot be read is none: it is a hint.
+/// How the guest sees devices of a type; none where sysfs does not say. It is read as it is: no driver is asked for it,
+/// the mdev core answers (`device_api_show` of `drivers/vfio/mdev/mdev_sysfs.c`, before Linux 6.1 a constant).
 #[must_use]
-pub fn offer(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
+pub fn device_api(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<String> {
+    let file = type_folder(root, parent, mdev_type).join("device_api");
+    read_line(&file).ok().flatten()
+}
+
+/// The driver of a parent does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered;
+
+/// What a driver answers, on one line and without its end; none where it does not say.
+///
+/// # Errors
+/// It does not answer in time.
+pub fn ask(kernel: &dyn Kernel, file: &Path, deadline: Deadline) -> Result<Option<String>, Unanswered> {
+    match kernel.read(file, deadline) {
+        Ok(content) => Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned())),
+        Err(ReadError::TimedOut) => Err(Unanswered),
+        Err(ReadError::Refused(_) | ReadError::NotTried(_)) => Ok(None),
+    }
+}
+
+/// One type that a parent offers. A count that cannot be read is none: it is a hint.
+///
+/// # Errors
+/// The driver does not answer in time.
+pub fn offer(
+    root: &Root,
+    kernel: &dyn Kernel,
+    (parent, mdev_type): (&ParentName, &TypeName),
+    deadline: Deadline,
+) -> Result<Option<Offer>, Unanswered> {
     let folder = type_folder(root, parent, mdev_type);
     if !folder.is_dir() {
-        return None;
+        return Ok(None);
     }
-    let read = |name: &str| read_line(&folder.join(name)).ok().flatten();
-    Some(Offer {
-        device_api: read("device_api").unwrap_or_default(),
-        available: read("available_instances")
+    let read = |name: &str| ask(kernel, &folder.join(name), deadline);
+    let most = if mdev_type.as_str().starts_with("nvidia-") {
+        read("description")?.and_then(|text| parse_most(&text))
+    } else {
+        None
+    };
+    Ok(Some(Offer {
+        device_api: device_api(root, parent, mdev_type).unwrap_or_default(),
+        available: read("available_instances")?
             .and_then(|count| count.parse().ok())
             .unwrap_or_default(),
-        most: read("description").and_then(|text| parse_most(&text)),
-    })
+        most,
+    }))
 }
 
 /// Whether a parent offers a type, and all of its files are there: the kernel makes the folder of its devices last

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use super::files;
+use super::clock::Deadline;
+use super::kernel::Kernel;
 use super::root::Root;
 use super::sysfs;
 use crate::model::names::{MdevUuid, ParentName, TypeName};
@@ -39,27 +41,32 @@ pub struct Type {
     pub active: Vec<MdevUuid>,
 }
 
+/// For so long one parent's driver is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// All parents, by their names.
 #[must_use]
-pub fn all(root: &Root) -> Vec<Parent> {
+pub fn all(root: &Root, kernel: &dyn Kernel) -> Vec<Parent> {
     sysfs::parents(root)
         .into_iter()
         .map(|name| Parent {
             libvirt_name: libvirt_name(root, &name),
             gpu: sysfs::gpu(root, &name),
-            types: of_parent(root, &name),
+            types: of_parent(root, kernel, &name),
             name,
         })
         .collect()
 }
 
-fn of_parent(root: &Root, parent: &ParentName) -> Vec<Type> {
+fn of_parent(root: &Root, kernel: &dyn Kernel, parent: &ParentName) -> Vec<Type> {
+    // A driver that does not answer is asked no more.
+    let deadline = Deadline::after(PATIENCE);
     let devices = sysfs::devices_of(root, parent);
     let offered = sysfs::offered(root, parent).into_iter();
     offered
         .map(|id| {
             let folder = sysfs::type_folder(root, parent, &id);
-            let read = |name| read_text(&folder.join(name));
+            let read = |name| read_text(kernel, &folder.join(name), deadline);
             Type {
                 name: read("name"),
                 description: read("description"),
@@ -77,8 +84,8 @@ fn of_parent(root: &Root, parent: &ParentName) -> Vec<Type> {
 }
 
 /// What a file says, on one line: some drivers describe a type over several.
-fn read_text(path: &Path) -> Option<String> {
-    let content = files::read_bounded(path, sysfs::PAGE).ok()??;
+fn read_text(kernel: &dyn Kernel, path: &Path, deadline: Deadline) -> Option<String> {
+    let content = kernel.read(path, deadline).ok()?;
     let text = String::from_utf8_lossy(&content);
     let lines: Vec<&str> = text
         .lines()

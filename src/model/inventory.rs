@@ -41,6 +41,11 @@ pub trait Inventory {
     /// One type that a parent offers.
     fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer>;
 
+    /// Whether a parent's driver has been asked for a type, and has not answered.
+    fn is_silent(&self, _parent: &ParentName) -> bool {
+        false
+    }
+
     /// All types that a parent offers, for a refusal that names them.
     fn offered(&self, parent: &ParentName) -> Vec<TypeName>;
 

@@ -169,12 +169,13 @@ impl Viewer<'_> {
             ParentState::NotMdev => Refusal::NotMdev { parent },
             ParentState::NvidiaVfio => Refusal::NvidiaVfio { parent },
             ParentState::There => {
-                if self.inventory.offer(&parent, &definition.mdev_type).is_some() {
+                let offered = self.inventory.offered(&parent);
+                if offered.contains(&definition.mdev_type) {
                     return None;
                 }
                 Refusal::TypeUnknown {
                     mdev_type: definition.mdev_type.clone(),
-                    offered: self.inventory.offered(&parent),
+                    offered,
                     parent,
                 }
             }

@@ -271,7 +271,12 @@ impl Planner<'_> {
         record: Record,
     ) -> Action {
         if is_good(&record, defined) {
-            return match model_mismatch(wanted.model, &active.mdev_type, &active.device_api) {
+            return match model_mismatch(
+                wanted.model,
+                &active.parent,
+                &active.mdev_type,
+                &active.device_api,
+            ) {
                 Some(refusal) => Action::Refuse(refusal, None),
                 None => Action::Keep(active),
             };
@@ -394,13 +399,18 @@ impl Planner<'_> {
             }
         }
         let Some(offer) = self.inventory.offer(parent, mdev_type) else {
+            if self.inventory.is_silent(parent) {
+                return Some(Refusal::Silent {
+                    parent: parent.clone(),
+                });
+            }
             return Some(Refusal::TypeUnknown {
                 parent: parent.clone(),
                 mdev_type: mdev_type.clone(),
                 offered: self.inventory.offered(parent),
             });
         };
-        if let Some(refusal) = model_mismatch(wanted.model, mdev_type, &offer.device_api) {
+        if let Some(refusal) = model_mismatch(wanted.model, parent, mdev_type, &offer.device_api) {
             return Some(refusal);
         }
         let is_active = self.inventory.active(wanted.uuid).is_some();
@@ -439,8 +449,19 @@ pub fn is_ours(record: &Record, active: &Active) -> bool {
     }
 }
 
-fn model_mismatch(model: Option<Model>, mdev_type: &TypeName, device_api: &str) -> Option<Refusal> {
+fn model_mismatch(
+    model: Option<Model>,
+    parent: &ParentName,
+    mdev_type: &TypeName,
+    device_api: &str,
+) -> Option<Refusal> {
     let model = model.filter(|model| model.as_str() != device_api)?;
+    if device_api.is_empty() {
+        return Some(Refusal::NoInterface {
+            parent: parent.clone(),
+            mdev_type: mdev_type.clone(),
+        });
+    }
     Some(Refusal::ModelMismatch {
         model,
         mdev_type: mdev_type.clone(),
@@ -450,7 +471,12 @@ fn model_mismatch(model: Option<Model>, mdev_type: &TypeName, device_api: &str) 
 
 /// What to do about a device that somebody else made.
 fn decide_others(wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
-    if let Some(refusal) = model_mismatch(wanted.model, &active.mdev_type, &active.device_api) {
+    if let Some(refusal) = model_mismatch(
+        wanted.model,
+        &active.parent,
+        &active.mdev_type,
+        &active.device_api,
+    ) {
         return Action::Refuse(refusal, None);
     }
     let Some(first) = defined.first() else {

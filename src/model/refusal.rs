@@ -64,6 +64,24 @@ pub enum Refusal {
         /// What it offers.
         offered: Vec<TypeName>,
     },
+    /// The parent's driver does not answer.
+    #[error(
+        "the driver of {parent} does not say in time what it has left; look at the kernel's log (dmesg), or move this definition to another parent"
+    )]
+    Silent {
+        /// The parent.
+        parent: ParentName,
+    },
+    /// Nothing says how the guest would see it.
+    #[error(
+        "sysfs does not say how a guest sees {mdev_type} on {parent}; is its driver being unloaded? try again, or look at the kernel's log (dmesg)"
+    )]
+    NoInterface {
+        /// The parent.
+        parent: ParentName,
+        /// The type.
+        mdev_type: TypeName,
+    },
     /// The parent is full.
     #[error(
         "no instance of {mdev_type} is left on {parent}{}; stop one of them or move this definition to another parent",
@@ -221,6 +239,8 @@ impl Refusal {
             Refusal::TypeUnknown { .. } => "type-unknown",
             Refusal::NoInstance { .. } | Refusal::TooMany { .. } => "no-instance",
             Refusal::OtherType { .. } | Refusal::OwnOtherType { .. } => "other-type",
+            Refusal::Silent { .. } => "no-answer",
+            Refusal::NoInterface { .. } => "unreadable",
             Refusal::ModelMismatch { .. } => "model-mismatch",
             Refusal::ActiveMismatch { .. } => "active-mismatch",
             Refusal::Elsewhere { .. } => "elsewhere",

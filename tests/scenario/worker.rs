@@ -136,3 +136,28 @@ fn a_write_outlives_its_caller_and_is_known_of() {
     stuck.call(&["hook", "vm1", "release", "end", "-"]).done();
     stuck.host.assert_ledger_empty();
 }
+
+/// What is only asked of a driver may block as well, and no one is waited for then.
+#[test]
+fn a_read_that_blocks_ends_in_time() {
+    let stuck = Stuck::new("write = 0.2\nparent = 0.1\nhook = 20");
+    let file = "sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/available_instances";
+    let file = stuck.host.at(file);
+    fs::remove_file(&file).expect("it is there");
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("a pipe");
+    let answer = stuck.call(&["hook", "vm1", "prepare", "begin", "-"]);
+    answer.refused(&format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): the driver of mtty does not say in time what it has left; look at the \
+         kernel's log (dmesg), or move this definition to another parent"
+    ));
+    stuck.host.assert_ledger_empty();
+    // The one that is stuck there ends when the driver lets it.
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+    eventually("nobody is stuck", || {
+        options.open(&file).is_err() || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            false
+        }
+    });
+}

@@ -1,10 +1,11 @@
-//! The child process that writes into sysfs.
+//! The child process that writes into sysfs, and reads there what may take its time.
 
 #![allow(unsafe_code, reason = "fork and close_range have no safe form")]
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -17,13 +18,23 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, write};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, read, write};
 
-use super::{Kernel, Target, WriteError};
+use super::{Kernel, ReadError, Target, WriteError};
 use crate::host::clock::Deadline;
 
 /// More than any path and value of sysfs together (an attribute takes at most one page).
 const LARGEST: usize = 64 << 10;
+
+/// The first byte of a request: what is wanted.
+const WRITE: &[u8] = b"w";
+const READ: &[u8] = b"r";
+
+/// A file of sysfs holds at most one page.
+const PAGE: usize = 4096;
+
+/// The largest answer: an errno and a page.
+const ANSWER: usize = 4 + PAGE;
 
 /// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
 const REPLACED: i32 = -1;
@@ -39,21 +50,63 @@ impl Kernel for Sysfs {
         if deadline.has_passed() {
             return Err(WriteError::NotTried);
         }
-        let mut slot = self.worker.borrow_mut();
-        let worker = match slot.take() {
-            Some(worker) => slot.insert(worker),
-            None => slot.insert(Worker::start().map_err(WriteError::NoWorker)?),
-        };
-        let answer = worker.ask(target, value, deadline);
-        if matches!(answer, Err(WriteError::TimedOut | WriteError::NoWorker(_))) {
-            slot.take().into_iter().for_each(Worker::abandon);
+        let inode = target.inode.unwrap_or_default().to_ne_bytes();
+        let folder = target.folder.as_os_str().as_bytes();
+        let file = target.file.as_bytes();
+        let parts = [WRITE, &inode[..], folder, b"\0", file, b"\0", value].map(IoSlice::new);
+        match self.ask(&parts, target.keep, deadline) {
+            Ok((0, _)) => Ok(()),
+            Ok((REPLACED, _)) => Err(WriteError::Replaced),
+            Ok((errno, _)) => Err(WriteError::Refused(Errno::from_raw(errno))),
+            Err(NoAnswer::TimedOut) => Err(WriteError::TimedOut),
+            Err(NoAnswer::NoWorker(errno)) => Err(WriteError::NoWorker(errno)),
         }
-        answer
+    }
+
+    fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError> {
+        if deadline.has_passed() {
+            return Err(ReadError::TimedOut);
+        }
+        let parts = [READ, path.as_os_str().as_bytes()].map(IoSlice::new);
+        match self.ask(&parts, None, deadline) {
+            Ok((0, content)) => Ok(content),
+            Ok((errno, _)) => Err(ReadError::Refused(Errno::from_raw(errno))),
+            Err(NoAnswer::TimedOut) => Err(ReadError::TimedOut),
+            Err(NoAnswer::NoWorker(errno)) => Err(ReadError::NotTried(errno)),
+        }
     }
 
     fn rest(&self) {
         drop(self.worker.borrow_mut().take());
     }
+}
+
+impl Sysfs {
+    /// Asks the worker, starting one where there is none. One that does not answer is left to itself.
+    fn ask(
+        &self,
+        parts: &[IoSlice<'_>],
+        keep: Option<BorrowedFd<'_>>,
+        deadline: Deadline,
+    ) -> Result<(i32, Vec<u8>), NoAnswer> {
+        let mut slot = self.worker.borrow_mut();
+        let worker = match slot.take() {
+            Some(worker) => slot.insert(worker),
+            None => slot.insert(Worker::start().map_err(NoAnswer::NoWorker)?),
+        };
+        let answer = worker.ask(parts, keep, deadline);
+        if answer.is_err() {
+            slot.take().into_iter().for_each(Worker::abandon);
+        }
+        answer
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoAnswer {
+    TimedOut,
+    NoWorker(Errno),
 }
 
 /// A child process, idle or at its one write.
@@ -84,37 +137,38 @@ impl Worker {
         }
     }
 
-    fn ask(&self, target: Target<'_>, value: &[u8], deadline: Deadline) -> Result<(), WriteError> {
+    /// The errno of the answer, or 0, and what was read.
+    fn ask(
+        &self,
+        parts: &[IoSlice<'_>],
+        keep: Option<BorrowedFd<'_>>,
+        deadline: Deadline,
+    ) -> Result<(i32, Vec<u8>), NoAnswer> {
         let Some(socket) = &self.socket else {
-            return Err(WriteError::NoWorker(Errno::EPIPE));
+            return Err(NoAnswer::NoWorker(Errno::EPIPE));
         };
-        let inode = target.inode.unwrap_or_default().to_ne_bytes();
-        let folder = target.folder.as_os_str().as_bytes();
-        let parts = [&inode[..], folder, b"\0", target.file.as_bytes(), b"\0", value].map(IoSlice::new);
-        let kept: Vec<RawFd> = target.keep.iter().map(AsRawFd::as_raw_fd).collect();
+        let kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&kept)];
         // From here on it is also the message that holds it open.
         let rights = if kept.is_empty() { &[][..] } else { &rights[..] };
-        socket::sendmsg::<()>(socket.as_raw_fd(), &parts, rights, MsgFlags::MSG_NOSIGNAL, None)
-            .map_err(WriteError::NoWorker)?;
+        socket::sendmsg::<()>(socket.as_raw_fd(), parts, rights, MsgFlags::MSG_NOSIGNAL, None)
+            .map_err(NoAnswer::NoWorker)?;
         loop {
             let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], left) {
-                Ok(0) if deadline.has_passed() => return Err(WriteError::TimedOut),
+                Ok(0) if deadline.has_passed() => return Err(NoAnswer::TimedOut),
                 Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => break,
-                Err(errno) => return Err(WriteError::NoWorker(errno)),
+                Err(errno) => return Err(NoAnswer::NoWorker(errno)),
             }
         }
-        let mut answer = [0; 4];
-        match socket::recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
-            Ok(4) => match i32::from_ne_bytes(answer) {
-                0 => Ok(()),
-                REPLACED => Err(WriteError::Replaced),
-                errno => Err(WriteError::Refused(Errno::from_raw(errno))),
-            },
-            Ok(_) => Err(WriteError::NoWorker(Errno::EPIPE)),
-            Err(errno) => Err(WriteError::NoWorker(errno)),
+        let mut answer = vec![0; ANSWER];
+        let length =
+            socket::recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).map_err(NoAnswer::NoWorker)?;
+        answer.truncate(length);
+        match answer.split_first_chunk() {
+            Some((errno, content)) => Ok((i32::from_ne_bytes(*errno), content.to_vec())),
+            None => Err(NoAnswer::NoWorker(Errno::EPIPE)),
         }
     }
 
@@ -142,7 +196,7 @@ fn serve(socket: OwnedFd) -> ! {
             let answer = answer(&request[..length]);
             // Whoever hears the answer finds it let go of.
             drop(kept);
-            if socket::send(socket.as_raw_fd(), &answer.to_ne_bytes(), MsgFlags::MSG_NOSIGNAL).is_err() {
+            if socket::send(socket.as_raw_fd(), &answer, MsgFlags::MSG_NOSIGNAL).is_err() {
                 break;
             }
         }
@@ -195,7 +249,22 @@ fn keep_only(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-fn answer(request: &[u8]) -> i32 {
+/// An errno, or 0, and what was read.
+fn answer(request: &[u8]) -> Vec<u8> {
+    let (errno, content) = match request.split_at_checked(1) {
+        Some((READ, path)) => match read_page(Path::new(OsStr::from_bytes(path))) {
+            Ok(content) => (0, content),
+            Err(errno) => (errno as i32, Vec::new()),
+        },
+        Some((WRITE, request)) => (answer_write(request), Vec::new()),
+        _ => (Errno::EBADMSG as i32, Vec::new()),
+    };
+    let mut answer = errno.to_ne_bytes().to_vec();
+    answer.extend(content);
+    answer
+}
+
+fn answer_write(request: &[u8]) -> i32 {
     let Some((inode, rest)) = request.split_first_chunk::<8>() else {
         return Errno::EBADMSG as i32;
     };
@@ -203,15 +272,27 @@ fn answer(request: &[u8]) -> i32 {
     let (Some(folder), Some(file), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
         return Errno::EBADMSG as i32;
     };
-    match write_below(
-        Path::new(std::ffi::OsStr::from_bytes(folder)),
-        file,
-        u64::from_ne_bytes(*inode),
-        value,
-    ) {
+    let folder = Path::new(OsStr::from_bytes(folder));
+    match write_below(folder, file, u64::from_ne_bytes(*inode), value) {
         Ok(true) => 0,
         Ok(false) => REPLACED,
         Err(errno) => errno as i32,
+    }
+}
+
+/// Reads a file of sysfs, which is at most one page and comes at once.
+fn read_page(path: &Path) -> Result<Vec<u8>, Errno> {
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut content = vec![0; PAGE];
+    loop {
+        match read(&file, &mut content) {
+            Ok(length) => {
+                content.truncate(length);
+                return Ok(content);
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
     }
 }
 
@@ -231,7 +312,7 @@ fn write_below(folder: &Path, file: &[u8], inode: u64, value: &[u8]) -> Result<b
         };
         at = openat(
             &at,
-            std::ffi::OsStr::from_bytes(part),
+            OsStr::from_bytes(part),
             how | OFlag::O_NOFOLLOW,
             Mode::empty(),
         )?;

@@ -271,3 +271,47 @@ fn a_lock_that_is_not_let_go_of_is_told() {
     host.timeouts("hook = 5");
     host.prepare(&vm).done();
 }
+
+/// A driver may sit on what is only asked of it, too.
+#[test]
+fn a_driver_that_does_not_say_what_it_has_left() {
+    let (host, vm) = a_host();
+    host.kernel()
+        .configure(|config| config.blocked.push("mtty-2/available_instances".to_owned()));
+    let before = host.state();
+    host.prepare(&vm).refused(&format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): the driver of mtty does not say in time what it has left; look at the \
+         kernel's log (dmesg), or move this definition to another parent"
+    ));
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+    // Another one of its definitions does as well.
+    host.mdpy().definition("mdpy", A, "mdpy-hd", &[]);
+    host.definition("mtty", A, "mtty-2", &[]);
+    fs::rename(host.at("etc/mdevctl.d/mdpy"), host.at("etc/mdevctl.d/zdpy")).expect("a folder");
+    assert!(!host.prepare(&vm).succeeded());
+    fs::rename(host.at("etc/mdevctl.d/zdpy"), host.at("etc/mdevctl.d/mdpy")).expect("a folder");
+    host.prepare(&vm).done();
+    assert_eq!(host.devices(), [format!("{A} mdpy-hd mdpy")]);
+    host.release(&vm).done();
+    host.assert_ledger_empty();
+}
+
+/// What goes away while it is looked at is not there; what is there and says nothing is told as that.
+#[test]
+fn a_type_whose_interface_is_not_told() {
+    let (host, vm) = a_host();
+    let device_api = host.at("sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/device_api");
+    fs::remove_file(device_api).expect("it is there");
+    let reason = "sysfs does not say how a guest sees mtty-2 on mtty; is its driver being unloaded? try again, or look at \
+                  the kernel's log (dmesg)";
+    host.prepare(&vm)
+        .refused(&format!("vm1: cannot create {A} (mtty-2 on mtty): {reason}"));
+    host.active("mtty", "mtty-2", A);
+    host.prepare(&vm)
+        .refused(&format!("vm1: cannot create {A}: {reason}"));
+    // Half way gone: without its type, then without its parent.
+    fs::remove_file(host.at(format!("sys/bus/mdev/devices/{A}/mdev_type"))).expect("a link");
+    assert!(!host.prepare(&vm).succeeded());
+    host.assert_ledger_empty();
+}

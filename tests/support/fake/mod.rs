@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use automdev::host::clock::Deadline;
-use automdev::host::kernel::{Change, Kernel, Target, WriteError};
+use automdev::host::kernel::{Change, Kernel, ReadError, Target, WriteError};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
 
@@ -156,6 +156,14 @@ impl Kernel for FakeKernel {
                 errno => WriteError::Refused(errno),
             },
         )
+    }
+
+    fn read(&self, path: &Path, _deadline: Deadline) -> Result<Vec<u8>, ReadError> {
+        let blocked = self.store.config().blocked;
+        if blocked.iter().any(|end| path.ends_with(end)) {
+            return Err(ReadError::TimedOut);
+        }
+        fs::read(path).map_err(|error| ReadError::Refused(place::errno_of(&error)))
     }
 
     fn before(&self, change: Change, path: &Path) -> io::Result<()> {
