@@ -25,6 +25,7 @@ pub(crate) use self::list::{List, ListElement, ListEntry};
 pub(crate) use self::read::{Reading, read};
 pub use self::xml::{child, decode, parse_document};
 
+use super::affinity::Affinity;
 use super::fault::Fault;
 use super::names::{DomainUuid, MdevUuid, PoolName};
 
@@ -45,6 +46,8 @@ pub struct Domain {
     pub hostdevs: Vec<Hostdev>,
     /// Entries of the list that are no hostdev of this domain (one that was unplugged, say).
     pub stray: Vec<MdevUuid>,
+    /// Where its memory is, or its processors are.
+    pub affinity: Affinity,
 }
 
 /// A `<hostdev type='mdev'>` of a domain.

@@ -1,5 +1,6 @@
 //! What is decided without touching the machine: no file, no clock, no environment, no process.
 
+pub mod affinity;
 pub mod callout;
 pub mod claim;
 pub mod definition;
@@ -14,6 +15,7 @@ pub mod nearest;
 pub mod nodedev;
 pub mod overview;
 pub mod plan;
+pub mod pool;
 pub mod qemu;
 pub mod refusal;
 pub mod rewrite;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::domain::Select;
+use super::pool::Glob;
 
 /// What an administrator may set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// Whether mdevctl's callouts and notifiers are called.
     pub callouts: bool,
+    /// Parents on which nothing new is made, for their maintenance, say.
+    pub cordon: Vec<Glob>,
     /// How long each thing is waited for.
     pub timeouts: Timeouts,
 }
@@ -26,6 +29,7 @@ impl Default for Settings {
             select: Select::default(),
             log_level: LogLevel::default(),
             callouts: true,
+            cordon: Vec::new(),
             timeouts: Timeouts::default(),
         }
     }
@@ -160,11 +164,13 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "select = 'managed'\nlog_level = 'debug'\ncallouts = false\n\
+             cordon = ['0000:42:*']\n\
             [timeouts]\nhook = 1\nwrite = 2.5\nnode = 3\nidle = 4\ngone = 9\nretry = 10\nclaim = 0\nparent = 7\nparent_at_boot = 8\ncallout = 6\n";
         let settings = Settings {
             select: Select::Managed,
             log_level: LogLevel::Debug,
             callouts: false,
+            cordon: vec!["0000:42:*".parse().expect("a pattern")],
             timeouts: Timeouts {
                 hook: Duration::from_secs(1),
                 write: Duration::from_millis(2500),
@@ -215,6 +221,7 @@ mod tests {
             ("[timeouts]\nhook = nan", "line 2, column 8: NaN is not between"),
             ("[timeouts]\nhook = '30'", "line 2, column 8: invalid type"),
             ("select = ", "line 1, column 10:"),
+            ("cordon = ['[']", "line 1, column 10: \"[\" is not a pattern"),
         ] {
             let error = Settings::parse(text).expect_err(text).to_string();
             assert!(error.starts_with(message), "{text}: {error}");

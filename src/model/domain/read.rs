@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use roxmltree::{Attribute, Document, Node};
 
+use super::super::affinity::Affinity;
 use super::super::fault::{Fault, Faults, Place};
 use super::super::names::{DomainUuid, MdevUuid, PoolName, Shown};
 use super::list::{List, ListEntry, read_list};
@@ -55,6 +56,7 @@ pub(crate) fn read<'a, 'input>(document: &'a Document<'input>) -> Result<Reading
             uuid,
             hostdevs,
             stray,
+            affinity: Affinity::read(root),
         },
         hostdevs: nodes,
         list,
