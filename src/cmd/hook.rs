@@ -114,8 +114,11 @@ impl Call<'_> {
             name: name.to_owned(),
             daemon: processes::libvirt_daemon(root),
             wanted,
+            affinity: domain.affinity,
         };
-        prepare::prepare(&self.machine(settings), &request).map_err(explain_rights)
+        prepare::prepare(&self.machine(settings), &request)
+            .map(drop)
+            .map_err(explain_rights)
     }
 
     fn release(self) -> anyhow::Result<()> {
@@ -168,6 +171,7 @@ impl Call<'_> {
             deadline: self.begun.later(settings.timeouts.hook),
             timeouts: settings.timeouts,
             callouts: settings.callouts,
+            cordon: settings.cordon,
         }
     }
 

@@ -14,9 +14,12 @@ use crate::host::root::Root;
 use crate::host::survey::{Failure, Survey};
 use crate::host::{definitions, machine, release, sysfs};
 use crate::model::claim::Claimant;
-use crate::model::domain::{Domain, Select};
+use crate::model::domain::Domain;
+use crate::model::fault::Fault;
 use crate::model::inventory::Inventory as _;
 use crate::model::plan::{self, Patience};
+use crate::model::rewrite::{PoolUuids, rewrite};
+use crate::model::settings::Settings;
 
 mod json;
 mod report;
@@ -76,7 +79,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
                 continue;
             }
         };
-        let domain = match Domain::parse(&input.text) {
+        let domain = match read_domain(&input.text) {
             Ok(domain) => domain,
             Err(faults) => {
                 input.complain(&faults);
@@ -84,7 +87,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
                 continue;
             }
         };
-        let (report, failures) = plan_domain(root, kernel, settings.select, &input.name, &domain);
+        let (report, failures) = plan_domain(root, kernel, &settings, &input.name, &domain);
         notes.extend(
             failures
                 .iter()
@@ -128,16 +131,37 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
     Ok(status)
 }
 
+/// Reads a domain as libvirt would get it: a pool's device has the UUID that `rewrite` gives it. A domain without a name
+/// and a UUID, from which that is derived, is read as it is.
+fn read_domain(text: &str) -> Result<Domain, Vec<Fault>> {
+    let domain = Domain::parse(text)?;
+    if domain
+        .hostdevs
+        .iter()
+        .all(|hostdev| hostdev.source.uuid().is_some())
+    {
+        return Ok(domain);
+    }
+    match rewrite(text, PoolUuids::Keep) {
+        Ok(rewritten) => Domain::parse(&rewritten.text),
+        Err(_) => Ok(domain),
+    }
+}
+
 fn plan_domain(
     root: &Root,
     kernel: &dyn Kernel,
-    select: Select,
+    settings: &Settings,
     file: &str,
     domain: &Domain,
 ) -> (Report, Vec<Failure>) {
     let ledger = Ledger::look(root, kernel);
-    let wanted = plan::wanted(domain, select, |uuid| definitions::is_defined(root, uuid));
-    let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain)).before_giving_back(&wanted);
+    let wanted = plan::wanted(domain, settings.select, |uuid| {
+        definitions::is_defined(root, uuid)
+    });
+    let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain))
+        .placing(&settings.cordon, domain.affinity.clone())
+        .before_giving_back(&wanted);
     let plan = plan::plan(&wanted, &survey, Patience::Exhausted);
     let leaving = survey.given_back();
     let is_there = |uuid| {

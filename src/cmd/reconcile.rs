@@ -57,6 +57,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
         deadline: Deadline::after(settings.timeouts.hook),
         timeouts: settings.timeouts,
         callouts: settings.callouts,
+        cordon: settings.cordon,
     };
     let leftovers = reconcile::host(&machine, mode);
     kernel.rest();

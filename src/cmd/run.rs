@@ -21,6 +21,7 @@ use crate::host::root::Root;
 use crate::host::supervise::{self, End, Held, Program, Signals, Supervised, Supervisor};
 use crate::host::survey::{Survey, SurveyError};
 use crate::host::{definitions, leftovers, log as journal, processes, programs, release};
+use crate::model::affinity::Affinity;
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, MOST_BYTES};
 use crate::model::inventory::Inventory;
@@ -119,6 +120,7 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         kernel,
         timeouts: settings.timeouts,
         callouts: settings.callouts,
+        cordon: settings.cordon,
     };
     if wanted.is_empty() {
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
@@ -155,7 +157,7 @@ fn look(supervisor: &Supervisor<'_>, wanted: &[Wanted]) -> anyhow::Result<(Plan,
     let ledger = Ledger::look(root, supervisor.kernel);
     // One automdev may have been started by another, by way of a link on PATH.
     let own = processes::find(root, std::process::id()).map(|process| Claimant::Process(process.id));
-    let survey = Survey::new(root, &ledger, own);
+    let survey = Survey::new(root, &ledger, own).placing(&supervisor.cordon, Affinity::default());
     let plan = plan::plan(wanted, &survey, Patience::Waiting);
     let is_idle = |(wanted, action): &(Wanted, Action)| match action {
         Action::Adopt(..) => survey.record(wanted.uuid).is_none(),
@@ -183,7 +185,7 @@ fn check_rights(root: &Root, plan: Plan) -> anyhow::Result<()> {
     for (Wanted { uuid, .. }, action) in plan.devices {
         match action {
             Action::Refuse(refusal, place) => {
-                let refusal = Box::new(refusal);
+                let (place, refusal) = (place.map(Box::new), Box::new(refusal));
                 return Err(PrepareError::Refused { uuid, place, refusal }.into());
             }
             Action::Create(plan::Place {
@@ -221,6 +223,7 @@ fn supervise(supervisor: &Supervisor<'_>, job: Job<'_>, wanted: Vec<Wanted>) -> 
         name: supervise::named(&job.name, claimant),
         daemon: None,
         wanted,
+        affinity: Affinity::default(),
     };
     prepare::prepare(&supervisor.machine(), &request)?;
     let supervised = Supervised {

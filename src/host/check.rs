@@ -32,7 +32,7 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
             Settings::default()
         }
     };
-    found.extend(kernel::look(root));
+    found.extend(kernel::look(root, kernel));
     found.extend(definitions(root, kernel));
     found.extend(hook::look(root));
     found.extend(confinement::look(root));
@@ -48,6 +48,7 @@ fn ledger(root: &Root, kernel: &dyn Kernel, timeouts: Timeouts) -> Vec<Finding> 
         root: root.clone(),
         kernel,
         callouts: false,
+        cordon: Vec::new(),
         deadline: Deadline::after(timeouts.hook),
         timeouts,
     };

@@ -9,9 +9,10 @@ use super::callouts::CalloutError;
 use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
+use super::remove::RemoveError;
 use super::sysfs;
 use crate::model::claim::{Record, State};
-use crate::model::names::{AttributePath, ParentName, Shown, TypeName};
+use crate::model::names::{AttributePath, MdevUuid, ParentName, Shown, TypeName};
 
 /// Why a device was not made. Displays the reason and what to do next, without the device.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +60,31 @@ pub enum CreateError {
     /// Its parent is locked.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The device that was to make way for it did not.
+    #[error("{device}, which is to make way for it, cannot be removed: {cause}")]
+    NoWay {
+        /// The device.
+        device: MdevUuid,
+        /// Why not.
+        cause: Box<RemoveError>,
+    },
     /// Its record cannot be kept up.
     #[error("cannot keep its record: {0}")]
     Ledger(#[from] LedgerError),
+}
+
+impl CreateError {
+    /// Whether another place is worth a try.
+    #[must_use]
+    pub fn is_about_place(&self) -> bool {
+        match self {
+            // The UUID is taken; nobody but root may; whichever place it is.
+            CreateError::Refused { errno, .. } => {
+                !matches!(errno, Errno::EEXIST | Errno::EACCES | Errno::EROFS)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What the kernel means by refusing a creation: `drivers/vfio/mdev` and its drivers.

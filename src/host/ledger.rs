@@ -5,6 +5,8 @@
 //! claims/UUID/CLAIMANT     a user of a device, ours or adopted             made by who locks the UUID;
 //!                                                                          unlinked by its claimant, no lock
 //! claimants/CLAIMANT       the devices that one claimant may claim         one writer: who locks the claimant
+//! uses/KEY/UUID            a device that was made for a pool                written before its record
+//! swaps/DEVICE             a device that made way for one of ours           one writer: who locks both
 //! locks/…                  lock files, never unlinked
 //! ```
 //!
@@ -55,10 +57,13 @@ use crate::model::names::MdevUuid;
 mod entries;
 mod flight;
 mod lock;
+mod swaps;
+mod uses;
 
 pub use entries::Entries;
 pub use flight::Flight;
 pub use lock::{Lock, LockError};
+pub use swaps::Swap;
 
 /// Where the ledger is.
 pub const FOLDER: &str = "/run/automdev";
@@ -163,6 +168,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// It cannot be written.
     pub fn write_record(&self, record: &Record) -> Result<(), LedgerError> {
+        self.note_use(record)?;
         self.write(&self.record_path(record.uuid), record)
     }
 
@@ -171,7 +177,8 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// It cannot be dropped.
     pub fn drop_record(&self, uuid: MdevUuid) -> Result<(), LedgerError> {
-        self.unlink(&self.record_path(uuid))
+        self.unlink(&self.record_path(uuid))?;
+        self.drop_uses(uuid)
     }
 
     /// Who claims a device.

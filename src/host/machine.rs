@@ -7,6 +7,7 @@ use super::clock::Deadline;
 use super::files;
 use super::kernel::Kernel;
 use super::root::Root;
+use crate::model::pool::Glob;
 use crate::model::settings::{Settings, SettingsError, Timeouts};
 
 /// Where the settings are.
@@ -23,6 +24,8 @@ pub struct Machine<'a> {
     pub timeouts: Timeouts,
     /// Whether mdevctl's scripts are called.
     pub callouts: bool,
+    /// The parents on which nothing new is made.
+    pub cordon: Vec<Glob>,
     /// When the whole call has to be over.
     pub deadline: Deadline,
 }

@@ -1,26 +1,31 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
-use super::ledger::{Ledger, LedgerError, Lock, LockError};
+use super::ledger::{Ledger, Lock, Swap};
 use super::machine::{self, Machine};
+use super::pools::swap;
 use super::processes;
 use super::release::{self, Pace};
-use super::remove::{self, RemoveError};
-use super::survey::{Survey, SurveyError};
+use super::remove;
+use super::survey::Survey;
 use super::sysfs;
+use crate::model::affinity::Affinity;
 use crate::model::claim::{Claim, Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
-use crate::model::names::MdevUuid;
+use crate::model::inventory::Together;
+use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
-use crate::model::refusal::Refusal;
+use crate::model::pool::MemberKind;
 
 mod bounds;
+mod error;
 mod making;
 
 use bounds::Bounds;
+pub use error::{NotCreated, PrepareError};
 use making::Made;
 
 /// Who wants devices.
@@ -34,92 +39,17 @@ pub struct Request {
     pub daemon: Option<ProcessId>,
     /// What it wants.
     pub wanted: Vec<Wanted>,
-}
-
-/// Why a claimant does not get its devices. What this call made is gone again.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The plan refuses a device.
-    #[error("cannot {} {}: {refusal}", verb(refusal), shown(*uuid, place.as_ref()))]
-    Refused {
-        /// The device.
-        uuid: MdevUuid,
-        /// Where it would have been made.
-        place: Option<Place>,
-        /// Why.
-        refusal: Box<Refusal>,
-    },
-    /// A device was not made.
-    #[error(transparent)]
-    Create(Box<NotCreated>),
-    /// What a crash left of a device cannot be taken away.
-    #[error("cannot create {}: what an interrupted start left of it cannot be removed: {cause}", shown(*uuid, None))]
-    Leftover {
-        /// The device.
-        uuid: MdevUuid,
-        /// Why not.
-        cause: RemoveError,
-    },
-    /// The host cannot be looked at.
-    #[error(transparent)]
-    Survey(#[from] SurveyError),
-    /// The ledger cannot be kept.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// Somebody else is at it.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-}
-
-/// A device that was not made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot create {}: {cause}{}", shown(*uuid, Some(place)), left_over(rollback))]
-pub struct NotCreated {
-    /// The device.
-    pub uuid: MdevUuid,
-    /// Where it was to be made.
-    pub place: Place,
-    /// Why not.
-    pub cause: CreateError,
-    /// What could not be undone.
-    pub rollback: Vec<RemoveError>,
-}
-
-fn verb(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Claimed { .. }
-        | Refusal::Starting { .. }
-        | Refusal::ActiveMismatch { .. }
-        | Refusal::Elsewhere { .. }
-        | Refusal::Removing { .. }
-        | Refusal::InUse { .. } => "use",
-        _ => "create",
-    }
-}
-
-fn shown(uuid: MdevUuid, place: Option<&Place>) -> String {
-    match place {
-        Some(Place {
-            parent, mdev_type, ..
-        }) => format!("{uuid} ({mdev_type} on {parent})"),
-        None => uuid.to_string(),
-    }
-}
-
-fn left_over(rollback: &[RemoveError]) -> String {
-    let texts: Vec<String> = rollback.iter().map(|error| release::chain(error)).collect();
-    if texts.is_empty() {
-        String::new()
-    } else {
-        format!("; besides, {}", texts.join("; "))
-    }
+    /// Where the domain runs.
+    pub affinity: Affinity,
 }
 
 /// Gives a claimant all that it wants, and takes back what it had before and does not want any more.
 ///
+/// Tells which device each of the wanted ones is, in their order: its own UUID, or that of one of a pool's.
+///
 /// # Errors
 /// See [`PrepareError`].
-pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<(), PrepareError> {
+pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<Vec<MdevUuid>, PrepareError> {
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
     let mut preparation = Preparation {
         machine: machine.clone(),
@@ -127,6 +57,8 @@ pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<(), PrepareEr
         request,
         bounds: Bounds::default(),
         is_left: false,
+        refused: Vec::new(),
+        locked: Vec::new(),
     };
     let prepared = preparation.run();
     // Its locks are let go of by now.
@@ -143,18 +75,25 @@ struct Preparation<'a> {
     bounds: Bounds,
     /// Something is to be given back, or undone, once that can be.
     is_left: bool,
+    /// What the kernel has refused so far.
+    refused: Vec<Together>,
+    /// The devices that are locked in this round.
+    locked: Vec<MdevUuid>,
 }
 
 impl Preparation<'_> {
-    fn run(&mut self) -> Result<(), PrepareError> {
+    fn run(&mut self) -> Result<Vec<MdevUuid>, PrepareError> {
         let Request { claimant, wanted, .. } = self.request;
         loop {
             let own_lock = self.ledger.lock_claimant(*claimant, self.machine.deadline)?;
             let held = release::holdings(self.ledger, *claimant)?;
-            let all = wanted
+            let mut all: Vec<MdevUuid> = wanted
                 .iter()
                 .map(|wanted| wanted.uuid)
-                .chain(held.iter().copied());
+                .chain(held.iter().copied())
+                .collect();
+            all.extend(self.ledger.swapped_for(&all));
+            self.locked.clone_from(&all);
             let device_locks = self.ledger.lock_devices(all, self.machine.deadline)?;
             let left = self.give_back_unwanted(&held);
             let host_lock = self.ledger.lock_host(self.machine.deadline)?;
@@ -170,7 +109,7 @@ impl Preparation<'_> {
             if let Some((wanted, refusal, place)) = plan.refusal() {
                 return Err(PrepareError::Refused {
                     uuid: wanted.uuid,
-                    place: place.cloned(),
+                    place: place.cloned().map(Box::new),
                     refusal: Box::new(refusal.clone()),
                 });
             }
@@ -178,9 +117,11 @@ impl Preparation<'_> {
                 drop((host_lock, device_locks, own_lock));
                 let begun = Instant::now();
                 self.wait(uuid, wait, until);
-                if matches!(wait, Wait::Late(_)) && self.bounds.is_at_boot {
+                if matches!(wait, Wait::Late(_) | Wait::LateMembers(_)) && self.bounds.is_at_boot {
                     self.machine.deadline = self.machine.deadline.later(begun.elapsed());
                 }
+                // What was refused then may be had by now.
+                self.refused.clear();
             } else if plan
                 .devices
                 .iter()
@@ -193,10 +134,42 @@ impl Preparation<'_> {
                 // A start that failed leaves the list of what it claims where it could not undo all.
                 self.is_left =
                     !left.is_empty() || (carried_out.is_err() && self.ledger.has_holdings(*claimant));
-                carried_out?;
-                return self.note_holdings(&left);
+                match carried_out {
+                    Err(PrepareError::Create(error)) if plan.has_choice && error.is_about_place() => {
+                        self.note_refused(&error);
+                    }
+                    done => {
+                        done?;
+                        self.note_holdings(&plan, &left)?;
+                        return Ok(plan.devices.iter().map(|one| device_of(&one.0, &one.1)).collect());
+                    }
+                }
             }
         }
+    }
+
+    /// Another place is tried, if there is one; this one no more.
+    fn note_refused(&mut self, error: &NotCreated) {
+        let NotCreated {
+            uuid,
+            place,
+            cause,
+            before,
+            ..
+        } = error;
+        let Place {
+            parent, mdev_type, ..
+        } = place;
+        log::warn!(uuid:%, parent:%; "{}; another place is looked for", release::chain(error));
+        let gpu = sysfs::gpu(&self.machine.root, parent);
+        let is_near = |(other, _): &&(ParentName, TypeName)| sysfs::gpu(&self.machine.root, other) == gpu;
+        let mut places: Vec<_> = before.iter().filter(is_near).cloned().collect();
+        places.push((parent.clone(), mdev_type.clone()));
+        let why = match cause {
+            CreateError::Refused { errno, .. } => errno.desc().to_owned(),
+            other => other.to_string(),
+        };
+        self.refused.push(Together { places, why });
     }
 
     /// Takes away what is to be made anew; its room counts when the plan is made again.
@@ -210,9 +183,17 @@ impl Preparation<'_> {
                         cause,
                     }
                 })?;
+                self.put_back(wanted.uuid);
             }
         }
         Ok(())
+    }
+
+    /// Puts back what made way for a device that is gone; what cannot be is tried again later.
+    fn put_back(&self, uuid: MdevUuid) {
+        if let Err(error) = swap::put_back(&self.machine, self.ledger, uuid) {
+            log::error!(uuid:%; "{}", release::chain(&error));
+        }
     }
 
     /// Gives back what the claimant had before and does not want any more; a start that never came to be, say.
@@ -234,8 +215,10 @@ impl Preparation<'_> {
 
     fn plan(&self, patience: Patience) -> Result<Plan, PrepareError> {
         let deadline = self.machine.deadline.or_after(self.machine.timeouts.write);
-        let survey =
-            Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant)).until(deadline);
+        let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
+            .until(deadline)
+            .placing(&self.machine.cordon, self.request.affinity.clone())
+            .after(&self.refused);
         let plan = plan::plan(&self.request.wanted, &survey, patience);
         survey.finish()?;
         Ok(plan)
@@ -276,6 +259,32 @@ impl Preparation<'_> {
                 log::info!(uuid:%, parent:%; "waiting for the driver of {parent} to come to an end of making {uuid}");
                 until.poll(|| (!self.ledger.is_being_made(uuid)).then_some(()));
             }
+            Wait::LateMembers(members) => {
+                let shown: Vec<String> = members
+                    .iter()
+                    .map(|(mdev_type, _)| mdev_type.to_string())
+                    .collect();
+                let seconds = until.left().as_secs_f64();
+                log::info!(uuid:%; "waiting up to {seconds:.0} s for a parent that offers {}, for {uuid}", shown.join(" or "));
+                until.poll(|| {
+                    let root = &self.machine.root;
+                    let is_there = |parent: &ParentName| {
+                        members.iter().any(|(mdev_type, globs)| {
+                            let is_meant =
+                                globs.is_empty() || globs.iter().any(|glob| glob.matches(parent.as_str()));
+                            is_meant && sysfs::is_registered(root, parent, mdev_type)
+                        })
+                    };
+                    sysfs::parents(root).iter().any(is_there).then_some(())
+                });
+            }
+            Wait::Others(others) => {
+                log::debug!(uuid:%; "waiting for {} other devices that are being made or removed", others.len());
+                until.poll(|| {
+                    let is_over = |other: &MdevUuid| !self.ledger.is_under_way(*other);
+                    others.iter().all(is_over).then_some(())
+                });
+            }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
                 until.poll(|| {
@@ -296,7 +305,8 @@ impl Preparation<'_> {
     }
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
-        self.note_holdings(held)?;
+        self.note_holdings(plan, held)?;
+        self.clear_old_swaps(plan);
         let mut made = Made::new(&self.machine, self.ledger, self.request.claimant);
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
@@ -314,15 +324,23 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// Notes what the claimant may claim: what it wants and what it still has.
-    fn note_holdings(&self, held: &[MdevUuid]) -> Result<(), PrepareError> {
-        let Request {
-            claimant,
-            name,
-            wanted,
-            ..
-        } = self.request;
-        let mut devices: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+    /// Puts back what made way for a device in an earlier start, where it goes elsewhere now.
+    fn clear_old_swaps(&self, plan: &Plan) {
+        let swaps = self.ledger.swaps();
+        for (wanted, action) in &plan.devices {
+            let Action::Create(place) = action else { continue };
+            let is_other = |swap: &Swap| swap.stand_in == wanted.uuid && replaced(place) != Some(swap.device);
+            if swaps.iter().any(is_other) {
+                self.put_back(wanted.uuid);
+            }
+        }
+    }
+
+    /// Notes what the claimant may claim: what it wants, or has instead, and what it still has.
+    fn note_holdings(&self, plan: &Plan, held: &[MdevUuid]) -> Result<(), PrepareError> {
+        let Request { claimant, name, .. } = self.request;
+        let wanted = plan.devices.iter();
+        let mut devices: Vec<MdevUuid> = wanted.map(|(wanted, action)| device_of(wanted, action)).collect();
         devices.extend(held);
         devices.sort_unstable();
         devices.dedup();
@@ -344,9 +362,15 @@ impl Preparation<'_> {
     fn reserve(&self, plan: &Plan, made: &mut Made<'_>) -> Result<(), PrepareError> {
         let boot = machine::boot_id(&self.machine.root);
         for (wanted, action) in &plan.devices {
-            let uuid = wanted.uuid;
+            let uuid = device_of(wanted, action);
             match action {
                 Action::Create(place) => {
+                    if let Some(device) = replaced(place) {
+                        self.lock_pools_own(device, made)?;
+                        let swap = swap::note(device, uuid, place);
+                        self.ledger.write_swap(&swap)?;
+                        made.swaps.push(swap);
+                    }
                     let record = Record {
                         schema: SCHEMA,
                         kind: Kind::Mdev,
@@ -357,6 +381,7 @@ impl Preparation<'_> {
                         state: State::Creating,
                         inode: None,
                         boot: boot.clone(),
+                        pool: place.pool.clone(),
                     };
                     made.before.extend(self.ledger.record(uuid)?);
                     self.ledger.write_record(&record)?;
@@ -364,6 +389,10 @@ impl Preparation<'_> {
                     made.starts.insert(uuid, place.start);
                 }
                 Action::Adopt(active, adoption) => self.adopt(uuid, active, *adoption)?,
+                Action::HandOut(_, active) => {
+                    self.lock_pools_own(uuid, made)?;
+                    self.adopt(uuid, active, Adoption::AsDefined)?;
+                }
                 Action::Keep(_) | Action::Remake(..) | Action::Wait(_) | Action::Refuse(..) => {}
             }
             let claim = Claim {
@@ -379,6 +408,18 @@ impl Preparation<'_> {
             self.take_over(uuid)?;
             self.ledger.write_claim(uuid, self.request.claimant, &claim)?;
         }
+        Ok(())
+    }
+
+    /// Locks a device of a pool's own. Under the host's lock nothing is waited for: whoever has it now lets go of it
+    /// at once, or is at work on it.
+    fn lock_pools_own(&self, device: MdevUuid, made: &mut Made<'_>) -> Result<(), PrepareError> {
+        const SHORT: Duration = Duration::from_millis(20);
+        if self.locked.contains(&device) {
+            return Ok(());
+        }
+        made.locks
+            .extend(self.ledger.lock_devices([device], Deadline::after(SHORT))?);
         Ok(())
     }
 
@@ -414,6 +455,22 @@ impl Preparation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The device that a wanted one is: itself, or another of its pool's.
+fn device_of(wanted: &Wanted, action: &Action) -> MdevUuid {
+    match action {
+        Action::HandOut(device, _) => *device,
+        _ => wanted.uuid,
+    }
+}
+
+/// The device that makes way for the one of this place.
+fn replaced(place: &Place) -> Option<MdevUuid> {
+    match place.pool.as_ref()?.member {
+        MemberKind::Device(device) => Some(device),
+        MemberKind::Type | MemberKind::Definition(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ use super::kernel::WriteError;
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::life;
 use super::machine::Machine;
+use super::pools::swap::{self, PutBackError};
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
 use crate::model::claim::{Claimant, Life, Record};
@@ -19,6 +20,9 @@ pub enum ReleaseError {
     /// A device is still there.
     #[error(transparent)]
     Remove(#[from] RemoveError),
+    /// A device that made way for it is not back.
+    #[error(transparent)]
+    PutBack(#[from] PutBackError),
     /// The ledger cannot be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -69,8 +73,9 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
     let one = |error: LockError| vec![ReleaseError::Lock(error)];
     let own = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
     let held = holdings(&ledger, claimant).map_err(|error| vec![ReleaseError::Ledger(error)])?;
+    let swapped = ledger.swapped_for(&held);
     let devices = ledger
-        .lock_devices(held.iter().copied(), machine.deadline)
+        .lock_devices(held.iter().copied().chain(swapped), machine.deadline)
         .map_err(one)?;
     let mut is_left = false;
     let mut errors = Vec::new();
@@ -126,7 +131,7 @@ pub enum Pace {
 }
 
 /// Drops one claim, and removes the device if it is ours and that was the last one. The caller holds the
-/// locks of the claimant and of the device.
+/// locks of the claimant, of the device and of what made way for it.
 ///
 /// # Errors
 /// What is left, and why.
@@ -149,9 +154,13 @@ pub fn give_back(
     }
     match ledger.record(uuid)? {
         Some(record) if pace == Pace::Soon && is_for_later(machine, &record) => return Ok(Given::Later),
-        Some(record) => remove::remove(machine, ledger, record)?,
+        Some(record) => {
+            swap::reserve(machine, ledger, uuid)?;
+            remove::remove(machine, ledger, record)?;
+        }
         None => {}
     }
+    swap::put_back(machine, ledger, uuid)?;
     Ok(Given::Back)
 }
 

@@ -41,6 +41,7 @@ use super::root::Root;
 use super::share;
 use crate::model::claim::{Claimant, ProcessId};
 use crate::model::names::MdevUuid;
+use crate::model::pool::Glob;
 use crate::model::settings::Timeouts;
 
 /// What a supervisor works on; each time that it does, it has the whole budget of a hook call.
@@ -53,6 +54,8 @@ pub struct Supervisor<'a> {
     pub timeouts: Timeouts,
     /// Whether mdevctl's scripts are called.
     pub callouts: bool,
+    /// The parents on which nothing new is made.
+    pub cordon: Vec<Glob>,
 }
 
 /// A QEMU whose devices are there and claimed.
@@ -79,6 +82,7 @@ impl Supervisor<'_> {
             kernel: self.kernel,
             timeouts: self.timeouts.clone(),
             callouts: self.callouts,
+            cordon: self.cordon.clone(),
             deadline: Deadline::after(self.timeouts.hook),
         }
     }

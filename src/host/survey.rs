@@ -10,14 +10,18 @@ use super::definitions::{self, StoreError};
 use super::ledger::{Ledger, LedgerError};
 use super::life;
 use super::machine;
+use super::numa;
+use super::pools;
 use super::processes;
 use super::release;
 use super::root::Root;
 use super::sysfs;
-use crate::model::claim::{Claim, Claimant, Holder, Life, Record};
-use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState};
-use crate::model::names::{MdevUuid, ParentName, TypeName};
+use crate::model::affinity::Affinity;
+use crate::model::claim::{Claim, Claimant, Holder, Life, Record, State};
+use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState, Together};
+use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::plan::{Wanted, is_ours};
+use crate::model::pool::{Glob, MemberKind, Pool, PoolError};
 
 /// As long as drivers are asked, where nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +90,9 @@ pub struct Survey<'a> {
     ledger: &'a Ledger<'a>,
     claimant: Option<Claimant>,
     given_back: Vec<Record>,
+    cordon: &'a [Glob],
+    affinity: Affinity,
+    refused: Vec<Together>,
     failures: RefCell<Vec<Failure>>,
     /// Until then drivers are asked.
     deadline: Deadline,
@@ -102,6 +109,9 @@ impl<'a> Survey<'a> {
             ledger,
             claimant,
             given_back: Vec::new(),
+            cordon: &[],
+            affinity: Affinity::default(),
+            refused: Vec::new(),
             failures: RefCell::new(Vec::new()),
             deadline: Deadline::after(PATIENCE),
             silent: RefCell::new(BTreeSet::new()),
@@ -113,6 +123,35 @@ impl<'a> Survey<'a> {
     pub fn until(mut self, deadline: Deadline) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// The same for a domain that runs there, on a host where nothing new is to be made on these parents.
+    #[must_use]
+    pub fn placing(mut self, cordon: &'a [Glob], affinity: Affinity) -> Self {
+        self.cordon = cordon;
+        self.affinity = affinity;
+        self
+    }
+
+    /// The same after the kernel has refused these.
+    #[must_use]
+    pub fn after(mut self, refused: &[Together]) -> Self {
+        self.refused = refused.to_vec();
+        self
+    }
+
+    /// Whether a record is about a device that is there or to come, and not left by a call that died.
+    fn is_live(&self, record: &Record) -> bool {
+        sysfs::inode_below(self.root, &record.parent, record.uuid).is_some()
+            || self.ledger.is_busy(record.uuid)
+    }
+
+    /// The records among these that are about something; what cannot be read says nothing.
+    fn live_records(&self, uuids: Vec<MdevUuid>) -> impl Iterator<Item = Record> {
+        let records = uuids
+            .into_iter()
+            .filter_map(|uuid| self.ledger.record(uuid).ok().flatten());
+        records.filter(|record| self.is_live(record))
     }
 
     /// The same for a dry run, before the claimant has given back what it had and does not want any more.
@@ -296,5 +335,76 @@ impl Inventory for Survey<'_> {
 
     fn given_back(&self) -> Vec<Record> {
         self.given_back.clone()
+    }
+
+    fn is_cordoned(&self, parent: &ParentName) -> bool {
+        self.cordon.iter().any(|glob| glob.matches(parent.as_str()))
+    }
+
+    fn pool(&self, name: &PoolName) -> Result<Pool, PoolError> {
+        pools::load(self.root, name)
+    }
+
+    fn all_pools(&self) -> Vec<PoolName> {
+        pools::list(self.root).names
+    }
+
+    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
+        sysfs::available(self.root, parent, mdev_type)
+    }
+
+    fn devices_below(&self, parent: &ParentName) -> u32 {
+        u32::try_from(sysfs::devices_of(self.root, parent).len()).unwrap_or(u32::MAX)
+    }
+
+    fn node(&self, parent: &ParentName) -> Option<u32> {
+        numa::of_parent(self.root, parent)
+    }
+
+    fn home(&self) -> BTreeSet<u32> {
+        numa::of_domain(self.root, &self.affinity)
+    }
+
+    fn reserved(&self) -> Vec<Record> {
+        // Two listings tell which of many are not there; only those are read.
+        let recorded = self.ledger.recorded();
+        let active: BTreeSet<MdevUuid> = sysfs::all_active(self.root).into_iter().collect();
+        let missing = recorded.into_iter().filter(|uuid| !active.contains(uuid));
+        missing
+            .filter(|uuid| self.ledger.is_busy(*uuid))
+            .filter_map(|uuid| self.ledger.record(uuid).ok().flatten())
+            .filter(|record| record.state == State::Creating)
+            .collect()
+    }
+
+    fn under_way(&self) -> Vec<MdevUuid> {
+        let recorded = self.ledger.recorded().into_iter();
+        recorded.filter(|uuid| self.ledger.is_under_way(*uuid)).collect()
+    }
+
+    fn taken_from(&self, pool: &PoolName) -> Vec<Record> {
+        self.live_records(self.ledger.used_of_pool(pool)).collect()
+    }
+
+    fn made_like(&self, definition: MdevUuid) -> Vec<MdevUuid> {
+        let like = self.ledger.used_of_definition(definition);
+        let member = MemberKind::Definition(definition);
+        self.live_records(like)
+            .filter(|record| record.pool.as_ref().is_some_and(|from| from.member == member))
+            .map(|record| record.uuid)
+            .collect()
+    }
+
+    fn stand_in(&self, device: MdevUuid) -> Option<MdevUuid> {
+        let swap = self.note(device, self.ledger.swap(device))?;
+        Some(swap.stand_in)
+    }
+
+    fn is_busy(&self, device: MdevUuid) -> bool {
+        self.ledger.is_busy(device)
+    }
+
+    fn refused(&self) -> Vec<Together> {
+        self.refused.clone()
     }
 }

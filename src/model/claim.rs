@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::Attribute;
 use super::names::{DomainUuid, MdevUuid, ParentName, TypeName};
+use super::pool::FromPool;
 
 /// The version of what is written into the ledger.
 pub const SCHEMA: u32 = 1;
@@ -117,6 +118,9 @@ pub struct Record {
     pub inode: Option<u64>,
     /// The boot in which it was made: `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
+    /// The pool that it was taken from, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<FromPool>,
 }
 
 impl Record {
@@ -163,6 +167,19 @@ pub enum Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an automdev that knew no pools has left in a ledger is read as ever.
+    #[test]
+    fn a_record_without_a_pool_is_read_and_written_as_before() {
+        let text = r#"{"schema":1,"kind":"mdev","uuid":"c2177883-f1bb-47f0-914d-32a22e3a8804","parent":"mtty","mdev_type":"mtty-1","attributes":[],"state":"ready","inode":7,"boot":"b"}"#;
+        let record: Record = serde_json::from_str(text).expect("a record");
+        assert_eq!(record.pool, None);
+        assert_eq!(serde_json::to_string(&record).expect("JSON"), text);
+        let pool = r#"{"name":"p","member":{"device":"c2177883-f1bb-47f0-914d-32a22e3a8804"}}"#;
+        let text = text.replace("\"b\"}", &format!("\"b\",\"pool\":{pool}}}"));
+        let record: Record = serde_json::from_str(&text).expect("a record");
+        assert_eq!(serde_json::to_string(&record).expect("JSON"), text);
+    }
 
     #[test]
     fn a_claimant_is_known_by_its_files_name() {

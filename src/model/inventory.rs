@@ -1,8 +1,11 @@
 //! What a host has, as far as a plan asks for it.
 
+use std::collections::BTreeSet;
+
 use super::claim::{Holder, Record};
 use super::definition::{Definition, DefinitionError};
-use super::names::{MdevUuid, ParentName, TypeName};
+use super::names::{MdevUuid, ParentName, PoolName, TypeName};
+use super::pool::{Pool, PoolError};
 
 /// What a host has. Asked, not listed: a start reads no more of the host than it is about.
 pub trait Inventory {
@@ -57,6 +60,58 @@ pub trait Inventory {
 
     /// The devices of ours that the claimant had, does not want any more, and gives back before anything is made.
     fn given_back(&self) -> Vec<Record>;
+
+    /// Whether nothing new is to be made on a parent.
+    fn is_cordoned(&self, parent: &ParentName) -> bool;
+
+    /// A pool of this host.
+    fn pool(&self, name: &PoolName) -> Result<Pool, PoolError>;
+
+    /// The names of all pools, for a refusal that names the nearest ones.
+    fn all_pools(&self) -> Vec<PoolName>;
+
+    /// How many more of a type a parent can make, as the driver says; none where it does not offer the type. Less
+    /// to read than an [`Offer`].
+    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32>;
+
+    /// How many devices are below a parent, those on their way out too.
+    fn devices_below(&self, parent: &ParentName) -> u32;
+
+    /// The NUMA node of a parent, where it belongs to one.
+    fn node(&self, parent: &ParentName) -> Option<u32>;
+
+    /// The NUMA nodes of the domain's memory, or of its processors; none where it is bound to none.
+    fn home(&self) -> BTreeSet<u32>;
+
+    /// What other starts have reserved and not made yet.
+    fn reserved(&self) -> Vec<Record>;
+
+    /// The devices that other calls are making or removing just now: there may be more room afterwards, or less.
+    fn under_way(&self) -> Vec<MdevUuid>;
+
+    /// The devices that others have from a pool, be they made or only reserved.
+    fn taken_from(&self, pool: &PoolName) -> Vec<Record>;
+
+    /// Who has a device made as the definition of this one says.
+    fn made_like(&self, definition: MdevUuid) -> Vec<MdevUuid>;
+
+    /// The device that was made in the place of this one, which is to be put back afterwards.
+    fn stand_in(&self, device: MdevUuid) -> Option<MdevUuid>;
+
+    /// Whether another call is at work on a device just now.
+    fn is_busy(&self, device: MdevUuid) -> bool;
+
+    /// What the kernel has refused to this very start so far.
+    fn refused(&self) -> Vec<Together>;
+}
+
+/// Devices that the kernel did not make next to each other: the last of them it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Together {
+    /// Where and as what; one for each device.
+    pub places: Vec<(ParentName, TypeName)>,
+    /// What the kernel said, for people.
+    pub why: String,
 }
 
 /// A definition of a device under one parent.

@@ -3,12 +3,21 @@
 use super::claim::{Claimant, Life, Record, State};
 use super::definition::{Attribute, Definition, Start};
 use super::domain::{Domain, Hostdev, Mark, Model, Select, Source};
-use super::inventory::{Active, Defined, Inventory, ParentState};
-use super::names::{MdevUuid, ParentName, TypeName};
+use super::inventory::{Active, Defined, Inventory};
+use super::names::{MdevUuid, ParentName, PoolName, TypeName};
 use super::nearest::nearest;
+use super::pool::{FromPool, Glob, Member, MemberKind, PoolError};
 use super::refusal::Refusal;
 
+mod choice;
+mod choose;
+mod look;
 mod room;
+mod search;
+
+use choice::Choice;
+use look::Look;
+use room::Placed;
 
 /// A device that a start has to see to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +37,27 @@ pub enum Origin {
     Definition,
     /// Its own definition under this parent, below which alone it is looked for.
     DefinitionUnder(ParentName),
-    /// A pool.
-    Pool(super::names::PoolName),
+    /// A pool, under this very UUID.
+    Pool(PoolName),
+    /// A pool, which may hand out a device that is there already, under its own UUID.
+    AnyOfPool(PoolName),
+}
+
+impl Origin {
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> Option<&PoolName> {
+        match self {
+            Origin::Pool(pool) | Origin::AnyOfPool(pool) => Some(pool),
+            Origin::Definition | Origin::DefinitionUnder(_) => None,
+        }
+    }
+
+    /// Whether a device of another UUID will do.
+    #[must_use]
+    pub fn takes_other_uuid(&self) -> bool {
+        matches!(self, Origin::AnyOfPool(_))
+    }
 }
 
 impl Wanted {
@@ -63,6 +91,8 @@ pub enum Action {
     Keep(Active),
     /// Uses one that somebody else made, and leaves it standing afterwards.
     Adopt(Active, Adoption),
+    /// Uses this one of the pool's instead, which was made beforehand, and leaves it standing afterwards.
+    HandOut(MdevUuid, Active),
     /// Waits, holding no lock, until this is over, then decides again.
     Wait(Wait),
     /// Does not start.
@@ -91,6 +121,10 @@ pub enum Wait {
     Users,
     /// Nothing can host it now, but a driver that registers late may: then one of these parents offers that type.
     Late(Vec<(ParentName, TypeName)>),
+    /// The same, on any of the parents that these mean; each of these has none at all so far.
+    LateMembers(Vec<(TypeName, Vec<Glob>)>),
+    /// Other calls are making or removing these just now, and there may be room afterwards.
+    Others(Vec<MdevUuid>),
 }
 
 /// Where and as what a device is made.
@@ -104,6 +138,8 @@ pub struct Place {
     pub start: Start,
     /// What is written into it, in this order.
     pub attributes: Vec<Attribute>,
+    /// The pool that it is taken from, if any.
+    pub pool: Option<FromPool>,
 }
 
 /// What a start does, device by device, in the domain's order.
@@ -114,6 +150,8 @@ pub struct Plan {
     /// Several types of one parent are wanted, or make room for each other, and only the driver knows whether they
     /// share its room.
     pub is_uncertain: bool,
+    /// There are other places to be tried, should the kernel refuse these.
+    pub has_choice: bool,
 }
 
 impl Plan {
@@ -165,6 +203,7 @@ pub enum Patience {
 pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) -> Plan {
     let mut planner = Planner {
         inventory,
+        look: Look::new(inventory),
         patience,
         // They give their room back before anything is made.
         leaving: wanted
@@ -173,14 +212,22 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
             .chain(inventory.given_back())
             .collect(),
         placed: Vec::new(),
+        choices: Vec::new(),
+        chosen: wanted.iter().map(|wanted| wanted.uuid).collect(),
+        has_choice: false,
         is_hopeful: false,
     };
-    let devices: Vec<(Wanted, Action)> = wanted
+    let mut devices: Vec<(Wanted, Action)> = wanted
         .iter()
         .map(|wanted| (wanted.clone(), planner.decide(wanted)))
         .collect();
+    for (uuid, action) in planner.choose() {
+        let device = devices.iter_mut().find(|(wanted, _)| wanted.uuid == uuid);
+        device.expect("only a wanted device has a choice").1 = action;
+    }
     Plan {
         is_uncertain: planner.is_uncertain(),
+        has_choice: planner.has_choice,
         devices,
     }
 }
@@ -189,7 +236,37 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
 fn to_be_remade(wanted: &Wanted, inventory: &dyn Inventory) -> Option<Record> {
     let record = inventory.record(wanted.uuid)?;
     let active = inventory.active(wanted.uuid)?;
-    (is_ours(&record, &active) && !is_good(&record, &inventory.definitions(wanted.uuid))).then_some(record)
+    (is_ours(&record, &active) && !is_wanted_so(&record, wanted, inventory)).then_some(record)
+}
+
+/// Whether a device of ours is whole and, where something says what it is to be, so.
+fn is_wanted_so(record: &Record, wanted: &Wanted, inventory: &dyn Inventory) -> bool {
+    match wanted.origin.pool() {
+        None => is_good(record, &inventory.definitions(wanted.uuid)),
+        Some(pool) => record.state == State::Ready && is_of_pool(record, pool, inventory),
+    }
+}
+
+/// Whether a device is what its pool hands out today. It stays where it is, wherever the pool would put it now, and
+/// also where the pool's file has become useless.
+fn is_of_pool(record: &Record, pool: &PoolName, inventory: &dyn Inventory) -> bool {
+    let Some(from) = record.pool.as_ref().filter(|from| from.name == *pool) else {
+        return false;
+    };
+    let Ok(pool) = inventory.pool(pool) else {
+        return true;
+    };
+    let is_defined = |uuid| is_good(record, &inventory.definitions(uuid));
+    pool.members.iter().any(|member| match (member, from.member) {
+        (Member::Type(member), MemberKind::Type) => {
+            member.mdev_type == record.mdev_type
+                && member.attributes == record.attributes
+                && member.rank(&record.parent).is_some()
+        }
+        (Member::Definition(uuid), MemberKind::Definition(like))
+        | (Member::Device { uuid, .. }, MemberKind::Device(like)) => *uuid == like && is_defined(like),
+        _ => false,
+    })
 }
 
 /// Whether a device of ours is whole and, where something defines it, as defined.
@@ -205,11 +282,18 @@ fn is_good(record: &Record, defined: &[Defined]) -> bool {
 
 struct Planner<'a> {
     inventory: &'a dyn Inventory,
+    look: Look<'a>,
     patience: Patience,
     /// What goes first.
     leaving: Vec<Record>,
     /// What this plan makes.
-    placed: Vec<(MdevUuid, Place)>,
+    placed: Vec<Placed>,
+    /// What a place has to be found for.
+    choices: Vec<Choice>,
+    /// The devices of this plan.
+    chosen: Vec<MdevUuid>,
+    /// A device could be had in several places; what others have reserved counts then.
+    has_choice: bool,
     /// It hopes for room that only the driver can tell.
     is_hopeful: bool,
 }
@@ -236,10 +320,10 @@ impl Planner<'_> {
             }
             _ => {}
         }
-        if let Origin::Pool(pool) = &wanted.origin {
-            return Action::Refuse(Refusal::NoPool { pool: pool.clone() }, None);
-        }
-        let mut defined = self.inventory.definitions(wanted.uuid);
+        let mut defined = match wanted.origin.pool() {
+            None => self.inventory.definitions(wanted.uuid),
+            Some(_) => Vec::new(),
+        };
         let record = self.inventory.record(wanted.uuid);
         if let Some(action) = record.as_ref().and_then(|record| self.decide_unmade(record)) {
             return action;
@@ -254,6 +338,10 @@ impl Planner<'_> {
             }
             (Some(active), _) => match wanted.refuse_elsewhere(vec![active.parent.clone()]) {
                 Some(refusal) => Action::Refuse(refusal, None),
+                // One of a pool's own, say, picked before.
+                None if wanted.origin.pool().is_some() => {
+                    decide_others(wanted, &self.inventory.definitions(wanted.uuid), active)
+                }
                 None => decide_others(wanted, &defined, active),
             },
             (None, Some(record)) if self.inventory.lingers(wanted.uuid, &record.parent) => {
@@ -270,7 +358,7 @@ impl Planner<'_> {
         active: Active,
         record: Record,
     ) -> Action {
-        if is_good(&record, defined) {
+        if is_wanted_so(&record, wanted, self.inventory) {
             return match model_mismatch(
                 wanted.model,
                 &active.parent,
@@ -314,125 +402,34 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes the first definition that can be hosted.
+    /// A place is to be found for it. Until then it is said to go to the first that there is.
     fn create(&mut self, wanted: &Wanted, defined: &[Defined], old: Option<Record>) -> Action {
-        let mut refusals: Vec<(ParentName, Refusal, Option<Place>)> = Vec::new();
-        for one in defined.iter().filter(|one| !wanted.is_elsewhere(&one.parent)) {
-            let place = match &one.definition {
-                Ok(definition) => Place {
-                    parent: one.parent.clone(),
-                    mdev_type: definition.mdev_type.clone(),
-                    start: definition.start,
-                    attributes: definition.attributes.clone(),
-                },
-                Err(error) => {
-                    let broken = Refusal::DefinitionBroken {
-                        file: one.file.clone(),
-                        why: error.to_string(),
-                    };
-                    refusals.push((one.parent.clone(), broken, None));
-                    continue;
-                }
-            };
-            if let Some(refusal) = self.refuse_place(wanted, &place) {
-                refusals.push((one.parent.clone(), refusal, Some(place)));
-                continue;
-            }
-            self.placed.push((wanted.uuid, place.clone()));
-            return match old {
-                Some(record) => Action::Remake(record, place),
-                None => Action::Create(place),
-            };
-        }
-        if self.patience == Patience::Waiting {
-            let late: Vec<_> = refusals.iter().filter_map(may_come).collect();
-            if !late.is_empty() {
-                return Action::Wait(Wait::Late(late));
-            }
-        }
-        match refusals.len() {
-            0 => {
-                let parents = defined.iter().map(|one| one.parent.clone()).collect();
-                let refusal = wanted.refuse_elsewhere(parents);
-                let refusal = refusal.unwrap_or_else(|| Refusal::NoDefinition {
-                    nearest: nearest(&wanted.uuid, self.inventory.all_defined()),
-                });
-                Action::Refuse(refusal, None)
-            }
-            1 => {
-                let (_, refusal, place) = refusals.remove(0);
-                Action::Refuse(refusal, place)
-            }
-            _ => {
-                let each = refusals
-                    .into_iter()
-                    .map(|(parent, refusal, _)| (parent, refusal))
-                    .collect();
-                Action::Refuse(Refusal::NoneOf { each }, None)
-            }
-        }
-    }
-
-    /// Why a device cannot be made at a place, if so.
-    fn refuse_place(&mut self, wanted: &Wanted, place: &Place) -> Option<Refusal> {
-        let Place {
-            parent, mdev_type, ..
-        } = place;
-        match self.inventory.parent(parent) {
-            ParentState::There => {}
-            ParentState::NotMdev => {
-                return Some(Refusal::NotMdev {
-                    parent: parent.clone(),
-                });
-            }
-            ParentState::NvidiaVfio => {
-                return Some(Refusal::NvidiaVfio {
-                    parent: parent.clone(),
-                });
-            }
-            ParentState::Absent => {
-                let nearest = nearest(parent, self.inventory.all_parents());
-                return Some(Refusal::ParentAbsent {
-                    parent: parent.clone(),
-                    nearest,
-                });
-            }
-        }
-        let Some(offer) = self.inventory.offer(parent, mdev_type) else {
-            if self.inventory.is_silent(parent) {
-                return Some(Refusal::Silent {
-                    parent: parent.clone(),
-                });
-            }
-            return Some(Refusal::TypeUnknown {
-                parent: parent.clone(),
-                mdev_type: mdev_type.clone(),
-                offered: self.inventory.offered(parent),
-            });
+        let choice = match wanted.origin.pool() {
+            None => Choice::of_definitions(wanted, defined, old),
+            Some(name) => match self.look.pool(name) {
+                Ok(pool) => self.choice_of_pool(wanted, &pool, old),
+                Err(error) => return Action::Refuse(self.refuse_pool(name, &error), None),
+            },
         };
-        if let Some(refusal) = model_mismatch(wanted.model, parent, mdev_type, &offer.device_api) {
-            return Some(refusal);
-        }
-        let is_active = self.inventory.active(wanted.uuid).is_some();
-        if !is_active && self.inventory.lingers(wanted.uuid, parent) {
-            return Some(Refusal::Removing {
-                parent: parent.clone(),
-                holders: Vec::new(),
-            });
-        }
-        self.refuse_for_room(place, &offer)
+        let Some(first) = choice.candidates.first() else {
+            return self.refuse(&choice, defined);
+        };
+        let action = choice.action(first);
+        self.choices.push(choice);
+        action
     }
-}
 
-/// The place that a driver may yet offer: some register their parents long after these are there.
-fn may_come(refused: &(ParentName, Refusal, Option<Place>)) -> Option<(ParentName, TypeName)> {
-    let (_, refusal, place) = refused;
-    let may = matches!(
-        refusal,
-        Refusal::ParentAbsent { .. } | Refusal::NotMdev { .. } | Refusal::TypeUnknown { .. }
-    );
-    let place = place.as_ref().filter(|_| may)?;
-    Some((place.parent.clone(), place.mdev_type.clone()))
+    fn refuse_pool(&self, pool: &PoolName, error: &PoolError) -> Refusal {
+        match error {
+            PoolError::Absent => Refusal::NoPool {
+                pool: pool.clone(),
+                nearest: nearest(pool, self.inventory.all_pools()),
+            },
+            error => Refusal::PoolBroken {
+                why: error.to_string(),
+            },
+        }
+    }
 }
 
 /// Ours is the device that the record names, by the inode of its folder. A crash between the creation and

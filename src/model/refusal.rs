@@ -6,6 +6,11 @@ use super::domain::Model;
 use super::inventory::Neighbour;
 use super::names::{MdevUuid, ParentName, PoolName, TypeName};
 
+mod members;
+
+pub use members::MemberRefusal;
+use members::Members;
+
 /// Why a device is refused. Displays the reason and what to do next, on one line, without the device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -218,11 +223,107 @@ pub enum Refusal {
         /// Why not, for each parent.
         each: Vec<(ParentName, Refusal)>,
     },
+    /// Nothing new is to be made on the parent.
+    #[error(
+        "{parent} is cordoned in /etc/automdev/automdev.toml; take it out there, or move the definition to another parent"
+    )]
+    Cordoned {
+        /// The parent.
+        parent: ParentName,
+    },
+    /// The kernel has refused it during this start.
+    #[error("{parent} did not take {mdev_type}: {why}")]
+    Kernel {
+        /// The parent.
+        parent: ParentName,
+        /// The type.
+        mdev_type: TypeName,
+        /// What the kernel said.
+        why: String,
+    },
+    /// The parent is on another NUMA node than the domain.
+    #[error(
+        "{parent} is on NUMA node {node}, and the domain's memory is on {}",
+        List(home)
+    )]
+    Far {
+        /// The parent.
+        parent: ParentName,
+        /// Its node.
+        node: u32,
+        /// The domain's.
+        home: Vec<u32>,
+    },
+    /// So many of a pool's member are taken as it allows.
+    #[error("its limit of {limit} is reached")]
+    Limit {
+        /// How many it allows.
+        limit: u32,
+    },
+    /// What there is one of is taken.
+    #[error("in use by {by}")]
+    Busy {
+        /// Who has it.
+        by: String,
+    },
+    /// A device that is to be there already is not.
+    #[error("it is not there")]
+    NotThere,
+    /// A device that is to be put back afterwards has no definition that says how.
+    #[error("no definition of it says {mdev_type} on {parent}, which it is")]
+    NotAsDefined {
+        /// Where it is.
+        parent: ParentName,
+        /// What it is.
+        mdev_type: TypeName,
+    },
+    /// A device that was made beforehand cannot become one of another UUID.
+    #[error(
+        "idle, but not to be replaced: let automdev run or automdev rewrite --pick use {device} itself, or give this member replace = true"
+    )]
+    NotReplaceable {
+        /// The device.
+        device: MdevUuid,
+    },
+    /// No parent of this host is meant by a pool's member.
+    #[error("{}", if parents.is_empty() { "this host has no parent at all" } else { "this host has no parent of that name" })]
+    NoParent {
+        /// Which are meant.
+        parents: Vec<String>,
+    },
+    /// No member of a pool has a place.
+    #[error(
+        "pool {pool} has no place for it: {}; stop a domain that uses the pool (automdev pools {pool} lists them), or give it another member",
+        Members(each)
+    )]
+    NoPlace {
+        /// The pool.
+        pool: PoolName,
+        /// Why not, member by member.
+        each: Vec<MemberRefusal>,
+    },
     /// The host has no such pool.
-    #[error("this host has no pool {pool}; give the device a uuid that is defined here")]
+    #[error(
+        "this host has no pool {pool}{}; describe it in /etc/automdev/pools.d/{pool}.toml",
+        Nearest(nearest)
+    )]
     NoPool {
         /// The pool.
         pool: PoolName,
+        /// Pools with a name much like it.
+        nearest: Vec<PoolName>,
+    },
+    /// A device of a pool has not been given a UUID.
+    #[error("a device of pool {pool} has no UUID yet; run the domain's XML through automdev rewrite")]
+    NoUuid {
+        /// The pool.
+        pool: PoolName,
+    },
+    /// The pool's file cannot be used.
+    #[error("its pool cannot be used: {why}; mend the file")]
+    PoolBroken {
+        /// Which file, and what is wrong with it.
+        why: String,
     },
 }
 
@@ -233,11 +334,11 @@ impl Refusal {
         match self {
             Refusal::NoDefinition { .. } => "no-definition",
             Refusal::DefinitionBroken { .. } => "definition-broken",
-            Refusal::ParentAbsent { .. } => "parent-absent",
+            Refusal::ParentAbsent { .. } | Refusal::NoParent { .. } => "parent-absent",
             Refusal::NotMdev { .. } => "not-mdev",
             Refusal::NvidiaVfio { .. } => "nvidia-vfio",
             Refusal::TypeUnknown { .. } => "type-unknown",
-            Refusal::NoInstance { .. } | Refusal::TooMany { .. } => "no-instance",
+            Refusal::NoInstance { .. } | Refusal::TooMany { .. } | Refusal::Kernel { .. } => "no-instance",
             Refusal::OtherType { .. } | Refusal::OwnOtherType { .. } => "other-type",
             Refusal::Silent { .. } => "no-answer",
             Refusal::NoInterface { .. } => "unreadable",
@@ -248,7 +349,16 @@ impl Refusal {
             Refusal::Creating { .. } => "creating",
             Refusal::Removing { .. } => "removing",
             Refusal::InUse { .. } => "in-use",
+            Refusal::Cordoned { .. } => "cordoned",
+            Refusal::Far { .. } => "numa",
+            Refusal::Limit { .. } => "limit",
+            Refusal::Busy { .. } => "busy",
+            Refusal::NotThere | Refusal::NotAsDefined { .. } => "not-there",
+            Refusal::NotReplaceable { .. } => "not-replaceable",
+            Refusal::NoPlace { .. } => "no-place",
             Refusal::NoPool { .. } => "no-pool",
+            Refusal::NoUuid { .. } => "no-uuid",
+            Refusal::PoolBroken { .. } => "pool-broken",
             Refusal::NoneOf { each } => match each.as_slice() {
                 [(_, first), ..] => first.code(),
                 [] => "no-definition",

@@ -165,7 +165,7 @@ fn what_cannot_be_had_is_refused_before_qemu_runs() {
         ),
         (
             vec!["-device".to_owned(), "vfio-pci,pool=small".to_owned()],
-            "QEMU's argument 2: this host has no pool small; give the device a uuid that is defined here".to_owned(),
+            "QEMU's argument 2: a device of pool small has no UUID yet; run the domain's XML through automdev rewrite".to_owned(),
         ),
         (
             vec!["-device".to_owned(), format!("{},autocreate=maybe", device(A))],

@@ -4,6 +4,7 @@ use crate::model::definition::Attribute;
 use crate::model::domain::{Domain, Hostdev, Mark, Model, Source};
 use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
 use crate::model::plan::{Action, Adoption, Place, Plan, Wait};
+use crate::model::pool::{FromPool, MemberKind};
 use crate::model::refusal::Refusal;
 
 /// What a start of a domain would do.
@@ -114,7 +115,8 @@ impl Report {
 fn unplanned(hostdev: &Hostdev, is_there: impl Fn(MdevUuid) -> bool) -> Device {
     match &hostdev.source {
         Source::Pool(pool) if hostdev.mark == Mark::Yes => {
-            refused(&Refusal::NoPool { pool: pool.clone() }, None)
+            let pool = pool.clone();
+            refused(&Refusal::NoUuid { pool }, None)
         }
         _ => Device {
             action: "skip",
@@ -161,6 +163,8 @@ fn of_action(uuid: MdevUuid, action: &Action) -> Device {
         }
         Action::Wait(Wait::Users) => refused(&Refusal::InUse { users: Vec::new() }, None),
         Action::Wait(Wait::Late(places)) => late(places),
+        Action::Wait(Wait::LateMembers(_) | Wait::Others(_)) => late(&[]),
+        Action::HandOut(device, active) => adopted(*device, &active.parent, &active.mdev_type),
     }
 }
 
@@ -178,17 +182,41 @@ fn created(uuid: MdevUuid, place: &Place, reason: Option<&str>) -> Device {
         parent,
         mdev_type,
         attributes,
+        pool,
         ..
     } = place.clone();
-    let file = format!("{}/{parent}/{uuid}", crate::host::definitions::STORE);
+    let source = match &pool {
+        Some(from) => ("pool", from.name.to_string()),
+        None => (
+            "definition",
+            format!("{}/{parent}/{uuid}", crate::host::definitions::STORE),
+        ),
+    };
+    let reason = reason
+        .map(str::to_owned)
+        .or_else(|| pool.map(|from| of_pool(&from)));
     Device {
         action: "create",
         parent: Some(parent),
         mdev_type: Some(mdev_type),
         attributes: Some(attributes),
-        source: Some(("definition", file)),
-        reason: reason.map(str::to_owned),
+        source: Some(source),
+        reason,
         ..Device::default()
+    }
+}
+
+/// A pool's place is only the one that would be taken now.
+fn of_pool(from: &FromPool) -> String {
+    let name = &from.name;
+    match from.member {
+        MemberKind::Type => format!("a place of pool {name} now; another start may take it first"),
+        MemberKind::Definition(uuid) => {
+            format!("a place of pool {name} now, made as {uuid} is defined; another start may take it first")
+        }
+        MemberKind::Device(uuid) => format!(
+            "a place of pool {name} now: {uuid} makes way and is put back afterwards; another start may take it first"
+        ),
     }
 }
 

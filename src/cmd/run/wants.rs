@@ -61,7 +61,7 @@ pub(super) fn devices(
                 None => continue,
             },
             Source::Pool(pool) => {
-                let refusal = Refusal::NoPool { pool: pool.clone() };
+                let refusal = Refusal::NoUuid { pool: pool.clone() };
                 return Err(anyhow!(refusal).context(format!("QEMU's argument {number}")));
             }
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::host::kernel::Kernel;
 use crate::host::root::Root;
 use crate::host::types;
 use crate::model::finding::{Area, Finding};
@@ -11,9 +12,9 @@ const AREA: Area = Area::Kernel;
 /// More names are counted, not told.
 const MOST_NAMES: usize = 4;
 
-pub(super) fn look(root: &Root) -> Vec<Finding> {
+pub(super) fn look(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     let mut found = Vec::new();
-    let parents = types::all(root);
+    let parents = types::all(root, kernel);
     let moved = moved_off_mdev(root);
     if !parents.is_empty() {
         let types: usize = parents.iter().map(|parent| parent.types.len()).sum();

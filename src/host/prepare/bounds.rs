@@ -10,6 +10,7 @@ use crate::model::plan::Wait;
 pub(super) struct Bounds {
     claim: Option<Deadline>,
     late: Option<Deadline>,
+    others: Option<Deadline>,
     /// The host is still coming up; what is late then does not use up the call's budget.
     pub(super) is_at_boot: bool,
 }
@@ -22,7 +23,10 @@ impl Bounds {
             Wait::Claim(..) | Wait::Removal(_) | Wait::Creation(_) | Wait::Users => *self
                 .claim
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
-            Wait::Late(_) => *self.late.get_or_insert_with(|| {
+            Wait::Others(_) => *self
+                .others
+                .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
+            Wait::Late(_) | Wait::LateMembers(_) => *self.late.get_or_insert_with(|| {
                 self.is_at_boot = timeouts.is_at_boot(machine::uptime(&machine.root));
                 if self.is_at_boot {
                     Deadline::after(timeouts.parent_at_boot)

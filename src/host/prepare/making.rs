@@ -8,8 +8,9 @@ use super::NotCreated;
 use crate::host::callouts::Callouts;
 use crate::host::create::{self, CreateError};
 use crate::host::kernel::WriteError;
-use crate::host::ledger::Ledger;
+use crate::host::ledger::{Ledger, Lock, Swap};
 use crate::host::machine::Machine;
+use crate::host::pools::swap;
 use crate::host::release;
 use crate::host::remove::{self, RemoveError};
 use crate::model::callout::{Outcome, Subject};
@@ -32,6 +33,10 @@ pub(super) struct Made<'a> {
     pub(super) before: Vec<Record>,
     /// A driver is still at the creation of one of them, for all that is known.
     is_unanswered: bool,
+    /// Devices that make way for some of these.
+    pub(super) swaps: Vec<Swap>,
+    /// The locks of devices of the pools' own that were taken late.
+    pub(super) locks: Vec<Lock>,
     /// What could not be taken back before all else is.
     errors: Vec<RemoveError>,
 }
@@ -47,6 +52,8 @@ impl<'a> Made<'a> {
             claims: Vec::new(),
             before: Vec::new(),
             is_unanswered: false,
+            swaps: Vec::new(),
+            locks: Vec::new(),
             errors: Vec::new(),
         }
     }
@@ -54,6 +61,7 @@ impl<'a> Made<'a> {
     /// Makes the devices of the records. Between the scripts before and those after, all of them are made under
     /// the locks of their parents, so that of two domains that want the last places one gets all that it wants.
     pub(super) fn make(&mut self) -> Result<(), Box<NotCreated>> {
+        self.make_way()?;
         let scripts = self.announce()?;
         let mut created = Vec::new();
         let result = self.create(&mut created);
@@ -70,6 +78,20 @@ impl<'a> Made<'a> {
             create::finish(self.machine, self.ledger, record).map_err(|cause| failed(record, cause))?;
         }
         Ok(())
+    }
+
+    /// Takes away what makes way.
+    fn make_way(&mut self) -> Result<(), Box<NotCreated>> {
+        let taken = self.swaps.iter().find_map(|swap| {
+            let cause = swap::take_away(self.machine, self.ledger, swap).err()?;
+            let record = self.records.iter().find(|record| record.uuid == swap.stand_in)?;
+            let device = swap.device;
+            let cause = Box::new(cause);
+            Some(failed(record, CreateError::NoWay { device, cause }))
+        });
+        let Some(error) = taken else { return Ok(()) };
+        self.forget_untried(0);
+        Err(error)
     }
 
     /// Calls the scripts before anything is made.
@@ -114,9 +136,13 @@ impl<'a> Made<'a> {
             created.push(record.uuid);
         }
         drop(locks);
-        let Some((index, error)) = failure else {
+        let Some((index, mut error)) = failure else {
             return Ok(());
         };
+        let before = self.records[..index].iter();
+        error.before = before
+            .map(|record| (record.parent.clone(), record.mdev_type.clone()))
+            .collect();
         self.forget_untried(index + 1);
         let record = self.records.remove(index);
         self.undo_failed(record, &error.cause);
@@ -178,6 +204,12 @@ impl<'a> Made<'a> {
         for record in self.records.into_iter().rev() {
             errors.extend(remove::undo(machine, ledger, record).err());
         }
+        for swap in self.swaps.into_iter().rev() {
+            // The note stays, and with it whoever comes next tries again.
+            if let Err(error) = swap::put_back(machine, ledger, swap.stand_in) {
+                log::error!(uuid:% = swap.device; "{}", release::chain(&error));
+            }
+        }
         for uuid in self.claims.into_iter().rev() {
             match ledger.drop_claim(uuid, claimant) {
                 Ok(()) if !is_unanswered && !tried.contains(&uuid) => {
@@ -222,11 +254,13 @@ fn failed(record: &Record, cause: CreateError) -> Box<NotCreated> {
         mdev_type: record.mdev_type.clone(),
         start: Start::default(),
         attributes: record.attributes.clone(),
+        pool: record.pool.clone(),
     };
     Box::new(NotCreated {
         uuid: record.uuid,
         place,
         cause,
         rollback: Vec::new(),
+        before: Vec::new(),
     })
 }

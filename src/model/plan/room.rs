@@ -1,11 +1,47 @@
-//! Whether a parent has room for a device, next to what is there and what the plan makes besides.
+//! Whether a parent has room for a device, next to what is there, what others have reserved and what the plan
+//! makes besides.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{Place, Planner};
+use crate::model::claim::Record;
 use crate::model::inventory::{Neighbour, Offer};
-use crate::model::names::{ParentName, TypeName};
+use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::refusal::Refusal;
+
+/// A device that the plan makes.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) uuid: MdevUuid,
+    pub(super) place: Place,
+    /// Whether it takes the room of a device that goes before.
+    pub(super) brings_room: bool,
+}
+
+/// What makes it fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// The driver says that there is room.
+    Told,
+    /// Something goes before, and only the driver knows what room that makes.
+    Hoped,
+}
+
+/// Why it does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// The GPU holds one type at a time, and this plan puts another there.
+    OwnOtherType(MdevUuid, TypeName),
+    /// The same, and another start does.
+    OthersType(TypeName),
+    /// The GPU is full, as a whole.
+    Gpu { wanted: u32, available: u32 },
+    /// The parent is full.
+    Parent { wanted: u32, available: u32 },
+    /// The kernel has said so.
+    Refused(String),
+}
 
 /// Whether there is room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,66 +51,174 @@ enum Verdict {
 }
 
 impl Planner<'_> {
-    /// Why a parent that offers the type cannot take a device of it.
-    pub(super) fn refuse_for_room(&mut self, place: &Place, offer: &Offer) -> Option<Refusal> {
-        let Place {
-            parent, mdev_type, ..
-        } = place;
-        if let Some(refusal) = self.refuse_own_other_type(place) {
-            return Some(refusal);
-        }
-        let given_back = self
-            .leaving
-            .iter()
-            .filter(|record| record.parent == *parent && record.mdev_type == *mdev_type)
-            .count();
-        let given_back = u32::try_from(given_back).unwrap_or(u32::MAX);
-        let available = offer.available.saturating_add(given_back);
-        let alike = |(_, other): &&(_, Place)| other.parent == *parent && other.mdev_type == *mdev_type;
-        let wanted = u32::try_from(self.placed.iter().filter(alike).count()).unwrap_or(u32::MAX) + 1;
+    /// Whether a parent that offers the type can take a device of it.
+    pub(super) fn room(&self, place: &Place, offer: &Offer) -> Result<Fit, NoRoom> {
+        self.check_refused(place)?;
+        self.check_other_type(place)?;
+        let available = self.given_back(place).saturating_add(offer.available);
+        let available = available.saturating_sub(self.reserved_at(place));
+        let wanted = self.placed_at(place) + 1;
         if wanted <= available {
-            return self.refuse_gpu_full(place, offer.most);
+            self.check_gpu(place, offer.most)?;
+            return Ok(Fit::Told);
         }
         if self.gives_other_room_back(place) {
             match self.gpu_after_another_type(place, offer.most) {
-                Some(Verdict::Fits) => return None,
+                Some(Verdict::Fits) => return Ok(Fit::Told),
                 Some(Verdict::Full) => {}
-                None => {
-                    self.is_hopeful = true;
-                    return None;
-                }
+                None => return Ok(Fit::Hoped),
             }
         }
-        Some(self.refuse_full(place, wanted, available))
+        Err(NoRoom::Parent { wanted, available })
+    }
+
+    /// Whether it is worth asking for more: false where the driver's count alone says no.
+    pub(super) fn may_have_room(&self, place: &Place) -> bool {
+        let told = self.look.available(&place.parent, &place.mdev_type);
+        let Some(told) = told else { return false };
+        let available = self.given_back(place).saturating_add(told);
+        let available = available.saturating_sub(self.reserved_at(place));
+        self.placed_at(place) < available || self.gives_other_room_back(place)
+    }
+
+    /// How many more places of the type a GPU has.
+    pub(super) fn left(&self, place: &Place, most: Option<u32>) -> u32 {
+        let Place {
+            parent, mdev_type, ..
+        } = place;
+        let left_at = |parent: &ParentName| {
+            let place = Place {
+                parent: parent.clone(),
+                ..place.clone()
+            };
+            let told = self.look.available(parent, mdev_type).unwrap_or_default();
+            let all = self.given_back(&place).saturating_add(told);
+            all.saturating_sub(self.reserved_at(&place))
+                .saturating_sub(self.placed_at(&place))
+        };
+        if !self.look.is_part(parent) {
+            return left_at(parent);
+        }
+        let gpu = self.look.gpu(parent);
+        let left = self.look.functions(&gpu).iter().map(left_at);
+        let left = left.fold(0, u32::saturating_add);
+        most.map_or(left, |most| {
+            let taken = self.look.devices_on(&gpu) + self.reserved_on(&gpu) + self.placed_on_gpu(parent);
+            left.min(most.saturating_sub(taken))
+        })
+    }
+
+    /// How many devices of that very place go first.
+    fn given_back(&self, place: &Place) -> u32 {
+        let same = self
+            .leaving
+            .iter()
+            .filter(|record| record.parent == place.parent && record.mdev_type == place.mdev_type);
+        count(same)
+    }
+
+    /// How many devices of that very place others have reserved and not made yet.
+    fn reserved_at(&self, place: &Place) -> u32 {
+        if !self.has_choice {
+            return 0;
+        }
+        let same = self
+            .reserved()
+            .filter(|record| record.parent == place.parent && record.mdev_type == place.mdev_type);
+        count(same)
+    }
+
+    /// What others have reserved and not made yet.
+    fn reserved(&self) -> impl Iterator<Item = &Record> {
+        let reserved = self.look.reserved().iter();
+        reserved.filter(|record| !self.chosen.contains(&record.uuid))
+    }
+
+    fn reserved_on(&self, gpu: &Rc<str>) -> u32 {
+        if !self.has_choice {
+            return 0;
+        }
+        count(
+            self.reserved()
+                .filter(|record| self.look.gpu(&record.parent) == *gpu),
+        )
+    }
+
+    /// How many devices this plan makes at that very place, beyond those that bring their room.
+    fn placed_at(&self, place: &Place) -> u32 {
+        let same = self.placed.iter().filter(|other| {
+            !other.brings_room
+                && other.place.parent == place.parent
+                && other.place.mdev_type == place.mdev_type
+        });
+        count(same)
+    }
+
+    /// What the kernel has refused once during this start is not tried again.
+    fn check_refused(&self, place: &Place) -> Result<(), NoRoom> {
+        for together in self.look.refused() {
+            let is_here = |(parent, mdev_type): &(ParentName, TypeName)| {
+                *parent == place.parent && *mdev_type == place.mdev_type
+            };
+            if !together.places.iter().any(is_here) {
+                continue;
+            }
+            let mut counts: BTreeMap<&(ParentName, TypeName), u32> = BTreeMap::new();
+            for one in &together.places {
+                *counts.entry(one).or_default() += 1;
+            }
+            let has_all = counts.iter().all(|((parent, mdev_type), needed)| {
+                let there = self
+                    .placed
+                    .iter()
+                    .filter(|other| other.place.parent == *parent && other.place.mdev_type == *mdev_type);
+                let is_this = *parent == place.parent && *mdev_type == place.mdev_type;
+                count(there) + u32::from(is_this) >= *needed
+            });
+            if has_all {
+                return Err(NoRoom::Refused(together.why.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Whether something of another type goes from the same GPU first: only the driver knows what room that makes.
-    fn gives_other_room_back(&self, place: &Place) -> bool {
+    pub(super) fn gives_other_room_back(&self, place: &Place) -> bool {
         let mut others = self
             .leaving
             .iter()
-            .filter(|record| record.mdev_type != place.mdev_type);
-        let gpu = self.inventory.gpu(&place.parent);
-        others.any(|record| self.inventory.gpu(&record.parent) == gpu)
+            .filter(|record| record.mdev_type != place.mdev_type)
+            .peekable();
+        if others.peek().is_none() {
+            return false;
+        }
+        let gpu = self.look.gpu(&place.parent);
+        others.any(|record| self.look.gpu(&record.parent) == gpu)
     }
 
     /// An NVIDIA GPU holds one type at a time; its driver says so only once there is a device.
-    fn refuse_own_other_type(&self, place: &Place) -> Option<Refusal> {
+    fn check_other_type(&self, place: &Place) -> Result<(), NoRoom> {
         if !is_nvidia(&place.mdev_type) {
-            return None;
+            return Ok(());
         }
-        let others = self
-            .placed
-            .iter()
-            .filter(|(_, other)| other.mdev_type != place.mdev_type);
-        let mut others = others.filter(|(_, other)| is_nvidia(&other.mdev_type)).peekable();
-        others.peek()?;
-        let gpu = self.inventory.gpu(&place.parent);
-        let (other, its) = others.find(|(_, other)| self.inventory.gpu(&other.parent) == gpu)?;
-        Some(Refusal::OwnOtherType {
-            other: *other,
-            other_type: its.mdev_type.clone(),
-        })
+        let is_other = |mdev_type: &TypeName| *mdev_type != place.mdev_type && is_nvidia(mdev_type);
+        let mut own = self.placed.iter();
+        let own = own.find(|other| {
+            is_other(&other.place.mdev_type)
+                && self.look.gpu(&other.place.parent) == self.look.gpu(&place.parent)
+        });
+        if let Some(own) = own {
+            return Err(NoRoom::OwnOtherType(own.uuid, own.place.mdev_type.clone()));
+        }
+        if self.has_choice {
+            let other = self.reserved().find(|record| {
+                is_other(&record.mdev_type) && self.look.gpu(&record.parent) == self.look.gpu(&place.parent)
+            });
+            if let Some(other) = other {
+                return Err(NoRoom::OthersType(other.mdev_type.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// What NVIDIA's driver will say once those of another type are gone: its GPUs hold one type at a time, and
@@ -85,44 +229,69 @@ impl Planner<'_> {
         Some(if has_room { Verdict::Fits } else { Verdict::Full })
     }
 
-    /// How many devices this plan makes on a parent's GPU.
+    /// How many devices this plan makes on a parent's GPU, beyond those that bring their room.
     fn placed_on_gpu(&self, parent: &ParentName) -> u32 {
-        let gpu = self.inventory.gpu(parent);
-        let placed = self.placed.iter();
-        let placed = placed.filter(|(_, other)| self.inventory.gpu(&other.parent) == gpu);
-        u32::try_from(placed.count()).unwrap_or(u32::MAX)
+        if self.placed.is_empty() {
+            return 0;
+        }
+        let gpu = self.look.gpu(parent);
+        let placed = self.placed.iter().filter(|other| !other.brings_room);
+        count(placed.filter(|other| self.look.gpu(&other.place.parent) == gpu))
     }
 
     /// Each virtual function of a GPU says whether it can take one device more, whatever the others are about to
     /// take.
-    fn refuse_gpu_full(&self, place: &Place, most: Option<u32>) -> Option<Refusal> {
-        let Place {
-            parent, mdev_type, ..
-        } = place;
-        let (most, gpu) = (most?, self.inventory.gpu(parent));
-        if gpu == parent.as_str() {
-            return None;
+    fn check_gpu(&self, place: &Place, most: Option<u32>) -> Result<(), NoRoom> {
+        let Some(most) = most else { return Ok(()) };
+        if !self.look.is_part(&place.parent) {
+            return Ok(());
         }
-        let wanted = self.placed_on_gpu(parent) + 1;
-        if wanted == 1 {
-            return None;
+        let reserved = self.reserved_on(&self.look.gpu(&place.parent));
+        let wanted = self.placed_on_gpu(&place.parent) + 1;
+        if wanted + reserved == 1 {
+            return Ok(());
         }
-        let taken = self.staying(parent);
-        let available = most.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
-        (wanted > available).then(|| Refusal::TooMany {
-            parent: gpu.parse().unwrap_or_else(|_| parent.clone()),
-            mdev_type: mdev_type.clone(),
-            wanted,
-            available,
-            taken,
-        })
+        let taken = u32::try_from(self.staying(&place.parent).len()).unwrap_or(u32::MAX);
+        let available = most.saturating_sub(taken).saturating_sub(reserved);
+        if wanted > available {
+            Err(NoRoom::Gpu { wanted, available })
+        } else {
+            Ok(())
+        }
     }
 
     /// The devices on a parent's GPU, without those that go first.
     fn staying(&self, parent: &ParentName) -> Vec<Neighbour> {
-        let mut taken = self.inventory.neighbours(parent);
-        taken.retain(|other| self.leaving.iter().all(|record| record.uuid != other.uuid));
-        taken
+        let all = self.look.neighbours(parent);
+        let stays = |other: &&Neighbour| self.leaving.iter().all(|record| record.uuid != other.uuid);
+        all.iter().filter(stays).cloned().collect()
+    }
+
+    /// The same for people.
+    pub(super) fn explain(&self, place: &Place, no_room: NoRoom) -> Refusal {
+        let Place {
+            parent, mdev_type, ..
+        } = place.clone();
+        match no_room {
+            NoRoom::OwnOtherType(other, other_type) => Refusal::OwnOtherType { other, other_type },
+            NoRoom::OthersType(running) => Refusal::OtherType {
+                running,
+                domains: Vec::new(),
+            },
+            NoRoom::Refused(why) => Refusal::Kernel {
+                parent,
+                mdev_type,
+                why,
+            },
+            NoRoom::Gpu { wanted, available } => Refusal::TooMany {
+                parent: self.look.gpu(&parent).parse().unwrap_or_else(|_| parent.clone()),
+                mdev_type,
+                wanted,
+                available,
+                taken: self.staying(&parent),
+            },
+            NoRoom::Parent { wanted, available } => self.refuse_full(place, wanted, available),
+        }
     }
 
     fn refuse_full(&self, place: &Place, wanted: u32, available: u32) -> Refusal {
@@ -165,7 +334,7 @@ impl Planner<'_> {
     pub(super) fn is_uncertain(&self) -> bool {
         let mut types: BTreeMap<&ParentName, &TypeName> = BTreeMap::new();
         self.is_hopeful
-            || self.placed.iter().any(|(_, place)| {
+            || self.placed.iter().any(|Placed { place, .. }| {
                 types
                     .insert(&place.parent, &place.mdev_type)
                     .is_some_and(|other| *other != place.mdev_type)
@@ -173,7 +342,11 @@ impl Planner<'_> {
     }
 }
 
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
 /// NVIDIA names its types `nvidia-NUMBER`.
-fn is_nvidia(mdev_type: &TypeName) -> bool {
+pub(super) fn is_nvidia(mdev_type: &TypeName) -> bool {
     mdev_type.as_str().starts_with("nvidia-")
 }

@@ -343,7 +343,7 @@ fn with_a_pool() {
         &format!("mdev uuid=\"{A}\" pool=\"vgpu\""),
     );
     host.event("vm1", "prepare", "begin", &xml).refused(&format!(
-        "vm1: cannot create {A}: this host has no pool vgpu; give the device a uuid that is defined here"
+        "vm1: cannot create {A}: this host has no pool vgpu; describe it in /etc/automdev/pools.d/vgpu.toml"
     ));
     let unnamed = xml.replace(&format!("<address uuid='{A}'/>"), "");
     let unnamed = unnamed.replace("<source>", "<source pool='vgpu'>");

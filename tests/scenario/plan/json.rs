@@ -73,13 +73,32 @@ fn a_device_of_a_pool_that_has_no_uuid_yet() {
         "<source pool='vgpu'/>",
     );
     let xml = xml.replace("type='mdev'", "type='mdev' autocreate='yes'");
-    let asked = ask(&host, &["--format", "json"], &xml);
-    let value: serde_json::Value = serde_json::from_str(&asked.stdout).expect("JSON");
-    let device = &value["devices"][0];
+    let first = |xml: &str| {
+        let asked = ask(&host, &["--format", "json"], xml);
+        let value: serde_json::Value = serde_json::from_str(&asked.stdout).expect("JSON");
+        assert_eq!(asked.status, Some(3), "{value}");
+        value["devices"][0].clone()
+    };
+    // It has the one that rewrite gives it.
+    let device = first(&xml);
     assert_eq!(
         (&device["uuid"], &device["action"], &device["code"]),
-        (&serde_json::Value::Null, &"refuse".into(), &"no-pool".into()),
-        "{value}"
+        (
+            &"77dc8360-8c4a-5e9d-8226-36c9e731ae88".into(),
+            &"refuse".into(),
+            &"no-pool".into()
+        ),
+        "{device}"
     );
-    assert_eq!(asked.status, Some(3));
+    // Which is made of the domain's name or UUID.
+    let nameless = xml
+        .replace("<name>vm1</name>", "")
+        .replace("<uuid>", "<!-- ")
+        .replace("</uuid>", " -->");
+    let device = first(&nameless);
+    assert_eq!(
+        (&device["uuid"], &device["action"], &device["code"]),
+        (&serde_json::Value::Null, &"refuse".into(), &"no-uuid".into()),
+        "{device}"
+    );
 }

@@ -274,7 +274,7 @@ fn another_domains_device() {
     );
     // Its QEMU is gone, and its release still to come: the start would wait for that.
     host.kill(4002);
-    host.age(59);
+    host.age(30);
     refused(
         &host,
         &vm().with(A),
@@ -283,7 +283,7 @@ fn another_domains_device() {
             "it belongs to other, which is starting or has just ended; try again in a minute, or give this domain another device",
         )],
     );
-    host.age(1);
+    host.age(30);
     assert_eq!(ask_json(&host, &vm().with(A))["devices"][0]["action"], "adopt");
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::qemu::{all_of, arguments, device, kill, wait_until_idle, wrapper};
+use super::qemu::{all_of, arguments, device, kill, wait_until_idle, wait_until_ready, wrapper};
 use crate::support::{A, Definition, DomainXml, Guest, Host, Virsh, files, virsh, within};
 
 /// A QEMU that opens the node of the device on its command line and waits for the gate to be opened. It starts no
@@ -194,6 +194,7 @@ fn of_thirty_real_qemus_for_24_ports_24_run() {
     });
     assert_eq!((running.len(), refused, files::active().len()), (24, 6, 24));
     for pid in all_of("qemu-system-x86") {
+        wait_until_ready(pid);
         kill(pid, Signal::SIGTERM);
     }
     for mut child in running {

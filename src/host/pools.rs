@@ -1,0 +1,84 @@
+//! The pools on disk: `/etc/automdev/pools.d/NAME.toml`.
+
+pub mod swap;
+
+use super::files;
+use super::root::Root;
+use crate::model::fault::Fault;
+use crate::model::names::PoolName;
+use crate::model::pool::{Pool, PoolError};
+
+/// Where the pools are.
+pub const FOLDER: &str = "/etc/automdev/pools.d";
+
+/// What a pool's file ends in.
+const END: &str = ".toml";
+
+/// Larger than any pool.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The path of a pool's file, below no root.
+#[must_use]
+pub fn file(name: &PoolName) -> String {
+    format!("{FOLDER}/{name}{END}")
+}
+
+/// A pool. Reads no other one's file.
+///
+/// # Errors
+/// There is none, or its file cannot be used.
+pub fn load(root: &Root, name: &PoolName) -> Result<Pool, PoolError> {
+    let file = file(name);
+    let content = match files::read_bounded(&root.path(&file), MOST_BYTES) {
+        Ok(content) => content.ok_or(PoolError::Absent)?,
+        Err(error) => {
+            let why = error.to_string();
+            return Err(PoolError::Unreadable { file, why });
+        }
+    };
+    let text = match String::from_utf8(content) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let fault = Fault::at(&text, good, "the file is not UTF-8");
+            return Err(PoolError::Wrong { file, fault });
+        }
+    };
+    Pool::parse(name.clone(), &text).map_err(|fault| PoolError::Wrong { file, fault })
+}
+
+/// What there is in the folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The names of the pools, sorted.
+    pub names: Vec<PoolName>,
+    /// What is no pool's file, and why not.
+    pub strange: Vec<(String, String)>,
+}
+
+/// All pools, good and broken. Hidden files are nobody's.
+#[must_use]
+pub fn list(root: &Root) -> Listing {
+    let mut listing = Listing::default();
+    let names = match files::names(&root.path(FOLDER)) {
+        Ok(names) => names,
+        Err(error) => {
+            listing.strange.push((FOLDER.to_owned(), error.to_string()));
+            return listing;
+        }
+    };
+    for name in names.iter().filter(|name| !name.starts_with('.')) {
+        let path = format!("{FOLDER}/{name}");
+        match name.strip_suffix(END).map(str::parse) {
+            Some(Ok(name)) => listing.names.push(name),
+            Some(Err(error)) => listing.strange.push((path, error.to_string())),
+            None => {
+                let why = format!("its name does not end in {END}; it is no pool");
+                listing.strange.push((path, why));
+            }
+        }
+    }
+    listing.names.sort();
+    listing
+}
