@@ -2,7 +2,6 @@
 //!
 //! Where nothing has to be made and nothing of ours is used, it becomes QEMU and has no part in what follows.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -88,10 +87,11 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
     let line = CommandLine::parse(invocation.arguments.clone())?;
     let devices = wants::devices(root, &line, &invocation.arguments)?;
     let domain = invocation.domain.as_deref().map(read_domain).transpose()?;
-    // The pools' places are refused above, so there is nothing to choose.
-    let arguments = line.render(&BTreeMap::new());
-    let qemu =
-        Program::new(&invocation.program, &invocation.name, arguments).context("QEMU's command line")?;
+    let program = |arguments| {
+        Program::new(&invocation.program, &invocation.name, arguments).context("QEMU's command line")
+    };
+    // A pool may hand out another device; then there is another command line.
+    let qemu = program(line.render(&wants::chosen(&devices, |uuid| uuid)))?;
     let name = name_of(&line, domain.as_ref(), &invocation.program);
     let may_want = match &domain {
         Some(_) => !devices.is_empty(),
@@ -126,7 +126,8 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
     leftovers::clear(&supervisor.machine());
-    let (plan, is_idle) = look(&supervisor, &wanted)?;
+    let affinity = domain.map(|domain| domain.affinity).unwrap_or_default();
+    let (plan, is_idle) = look(&supervisor, &wanted, &affinity)?;
     if is_idle {
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
@@ -137,7 +138,9 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         name,
         daemonizes: line.daemonize,
     };
-    supervise(&supervisor, job, wanted)
+    supervise(&supervisor, job, wanted, affinity, |actual| {
+        program(line.render(&wants::chosen(&devices, actual)))
+    })
 }
 
 /// What is run.
@@ -152,12 +155,12 @@ struct Job<'a> {
 
 /// What a start would do, and whether QEMU can do without us: all devices are there, and no one of them is ours
 /// to take away again.
-fn look(supervisor: &Supervisor<'_>, wanted: &[Wanted]) -> anyhow::Result<(Plan, bool)> {
+fn look(supervisor: &Supervisor<'_>, wanted: &[Wanted], affinity: &Affinity) -> anyhow::Result<(Plan, bool)> {
     let root = &supervisor.root;
     let ledger = Ledger::look(root, supervisor.kernel);
     // One automdev may have been started by another, by way of a link on PATH.
     let own = processes::find(root, std::process::id()).map(|process| Claimant::Process(process.id));
-    let survey = Survey::new(root, &ledger, own).placing(&supervisor.cordon, Affinity::default());
+    let survey = Survey::new(root, &ledger, own).placing(&supervisor.cordon, affinity.clone());
     let plan = plan::plan(wanted, &survey, Patience::Waiting);
     let is_idle = |(wanted, action): &(Wanted, Action)| match action {
         Action::Adopt(..) => survey.record(wanted.uuid).is_none(),
@@ -209,23 +212,49 @@ fn only_root(uuid: MdevUuid, parent: &ParentName, mdev_type: &TypeName) -> anyho
     )
 }
 
-fn supervise(supervisor: &Supervisor<'_>, job: Job<'_>, wanted: Vec<Wanted>) -> anyhow::Result<Status> {
+/// `rendered` gives the program for the devices that those of the pools have become.
+fn supervise(
+    supervisor: &Supervisor<'_>,
+    job: Job<'_>,
+    wanted: Vec<Wanted>,
+    affinity: Affinity,
+    rendered: impl FnOnce(&dyn Fn(MdevUuid) -> MdevUuid) -> anyhow::Result<Program>,
+) -> anyhow::Result<Status> {
     // A child would inherit the way to the one that writes.
     supervisor.kernel.rest();
     let signals = Signals::hold().context("cannot hold signals back")?;
-    let held = Held::start(job.qemu, &signals).context("cannot start a process for QEMU")?;
+    let mut held = Held::start(job.qemu, &signals).context("cannot start a process for QEMU")?;
     let process = processes::find(&supervisor.root, held.pid());
     let process = process.ok_or_else(|| anyhow!("a process of ours is not in /proc; is it mounted?"))?;
     let claimant = Claimant::Process(process.id);
-    let devices: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+    let asked: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
     let request = Request {
         claimant,
         name: supervise::named(&job.name, claimant),
         daemon: None,
         wanted,
-        affinity: Affinity::default(),
+        affinity,
     };
-    prepare::prepare(&supervisor.machine(), &request)?;
+    let devices = prepare::prepare(&supervisor.machine(), &request)?;
+    if devices != asked {
+        let actual = |uuid| {
+            let place = asked.iter().position(|asked| *asked == uuid);
+            place.map_or(uuid, |place| devices[place])
+        };
+        match rendered(&actual) {
+            Ok(program) => held.set_arguments(&program),
+            Err(error) => {
+                for left in release::release(&supervisor.machine(), claimant)
+                    .err()
+                    .into_iter()
+                    .flatten()
+                {
+                    log::error!("{}", release::chain(&left));
+                }
+                return Err(error);
+            }
+        }
+    }
     let supervised = Supervised {
         held,
         claimant,

@@ -7,6 +7,7 @@ mod crash;
 mod invisible;
 mod many;
 mod marks;
+mod pools;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -162,10 +163,6 @@ fn what_cannot_be_had_is_refused_before_qemu_runs() {
         (
             vec!["-device".to_owned(), device(A), "-device".to_owned(), format!("vfio-pci,sysfsdev=/sys/devices/virtual/mtty/mtty/{A}")],
             format!("QEMU's argument 4, \"vfio-pci,sysfsdev=/sys/devices/virtual/mtty/mtty/c2177883-f1bb-47f0-914d-32a22e3…\": the mdev {A} is given by argument 2 already"),
-        ),
-        (
-            vec!["-device".to_owned(), "vfio-pci,pool=small".to_owned()],
-            "QEMU's argument 2: a device of pool small has no UUID yet; run the domain's XML through automdev rewrite".to_owned(),
         ),
         (
             vec!["-device".to_owned(), format!("{},autocreate=maybe", device(A))],

@@ -1,17 +1,17 @@
 //! Which of the devices on a command line automdev has to see to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
+use uuid::Uuid;
 
 use crate::host::root::Root;
 use crate::host::sysfsdev;
 use crate::model::domain::{Domain, Mark, Model, Select};
-use crate::model::names::{MdevUuid, ParentName};
+use crate::model::names::{MdevUuid, ParentName, PoolName};
 use crate::model::plan::{self, Origin, Wanted};
 use crate::model::qemu::{CommandLine, Problem, Refused, Source};
-use crate::model::refusal::Refusal;
 
 /// A mediated device on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,19 +21,33 @@ pub(super) struct Device {
     parent: Option<ParentName>,
     model: Model,
     mark: Mark,
+    /// The pool that it is taken from, and its place among the devices of the command line. Its UUID is one that
+    /// nobody has.
+    pool: Option<(PoolName, usize)>,
 }
 
 impl Device {
     fn wanted(&self) -> Wanted {
+        let origin = match (&self.pool, &self.parent) {
+            (Some((pool, _)), _) => Origin::AnyOfPool(pool.clone()),
+            (None, Some(parent)) => Origin::DefinitionUnder(parent.clone()),
+            (None, None) => Origin::Definition,
+        };
         Wanted {
             uuid: self.uuid,
             model: Some(self.model),
-            origin: self
-                .parent
-                .clone()
-                .map_or(Origin::Definition, Origin::DefinitionUnder),
+            origin,
         }
     }
+}
+
+/// The UUID for each pool on the command line, by its place among the devices. `actual` tells the device that each of
+/// the wanted ones has become.
+pub(super) fn chosen(devices: &[Device], actual: impl Fn(MdevUuid) -> MdevUuid) -> BTreeMap<usize, MdevUuid> {
+    let of_pools = devices
+        .iter()
+        .filter_map(|device| Some((device.pool.as_ref()?.1, device.uuid)));
+    of_pools.map(|(index, uuid)| (index, actual(uuid))).collect()
 }
 
 /// The mediated devices of a command line, each by its UUID.
@@ -44,7 +58,8 @@ pub(super) fn devices(
 ) -> anyhow::Result<Vec<Device>> {
     let mut devices = Vec::new();
     let mut firsts = HashMap::new();
-    for device in &line.devices {
+    for (index, device) in line.devices.iter().enumerate() {
+        let mut of_pool = None;
         let number = device.number;
         let text = arguments[number - 1].to_string_lossy().into_owned();
         let (uuid, parent) = match &device.source {
@@ -61,8 +76,8 @@ pub(super) fn devices(
                 None => continue,
             },
             Source::Pool(pool) => {
-                let refusal = Refusal::NoUuid { pool: pool.clone() };
-                return Err(anyhow!(refusal).context(format!("QEMU's argument {number}")));
+                of_pool = Some((pool.clone(), index));
+                (Uuid::new_v4().into(), None)
             }
         };
         if let Some(first) = firsts.insert(uuid, number) {
@@ -79,6 +94,7 @@ pub(super) fn devices(
             parent,
             model: device.model,
             mark: device.mark,
+            pool: of_pool,
         });
     }
     Ok(devices)
@@ -112,6 +128,10 @@ pub(super) fn by_domain(
         }
     }
     let wanted = devices.iter().filter_map(|device| {
+        // What the command line takes from a pool, the domain cannot know.
+        if device.pool.is_some() {
+            return Some(device.wanted());
+        }
         let marked = marked.iter().find(|marked| marked.uuid == device.uuid)?;
         let wanted = device.wanted();
         Some(match &marked.origin {
@@ -138,6 +158,7 @@ mod tests {
             parent: None,
             model: Model::VfioPci,
             mark,
+            pool: None,
         }
     }
 

@@ -19,6 +19,8 @@ use super::signals::Signals;
 pub struct Held {
     pid: Pid,
     pipes: Option<(OwnedFd, OwnedFd)>,
+    /// The arguments that it gets instead of those that it has.
+    instead: Option<Vec<u8>>,
 }
 
 /// A process that has been let go.
@@ -42,14 +44,20 @@ impl Held {
             ForkResult::Parent { child } => Ok(Held {
                 pid: child,
                 pipes: Some((go, report)),
+                instead: None,
             }),
             ForkResult::Child => {
                 // Or we would wait for ourselves.
                 drop((go, report));
                 signals.restore();
-                if may_go(&gate) {
+                let told = wait(&gate);
+                if told != Told::Nothing {
                     inherited::restore();
-                    let errno = program.exec() as i32;
+                    let errno = match told {
+                        Told::Instead(packed) => program.unpack(&packed).exec(),
+                        _ => program.exec(),
+                    };
+                    let errno = errno as i32;
                     // Four bytes fit into an empty pipe.
                     let _ = write(&failure, &errno.to_ne_bytes());
                 }
@@ -65,11 +73,20 @@ impl Held {
         self.pid.as_raw().unsigned_abs()
     }
 
+    /// Gives it other arguments than it was started with.
+    pub fn set_arguments(&mut self, program: &Program) {
+        self.instead = Some(program.pack());
+    }
+
     /// Lets it become QEMU.
     pub(super) fn let_go(mut self) -> Running {
+        let instead = self.instead.take();
         let report = self.pipes.take().map(|(go, report)| {
             // That it has died meanwhile is seen when it is waited for.
-            let _ = write(&go, b"!");
+            match instead {
+                None => write_all(&go, &[AS_IT_IS]),
+                Some(packed) => write_all(&go, &[&[INSTEAD], packed.as_slice()].concat()),
+            }
             report
         });
         Running {
@@ -99,13 +116,48 @@ impl Running {
     }
 }
 
-/// Waits for the byte; false where its writer is gone.
-fn may_go(gate: &OwnedFd) -> bool {
-    loop {
-        match read(gate, &mut [0]) {
-            Ok(length) => return length == 1,
+/// It becomes what it was started for.
+const AS_IT_IS: u8 = b'!';
+
+/// The same with the arguments that follow, up to the pipe's end.
+const INSTEAD: u8 = b'=';
+
+/// What came through the pipe.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// Its writer is gone.
+    Nothing,
+    AsItIs,
+    Instead(Vec<u8>),
+}
+
+fn write_all(to: &OwnedFd, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(to, bytes) {
+            Ok(length) => bytes = &bytes[length..],
             Err(Errno::EINTR) => {}
-            Err(_) => return false,
+            Err(_) => return,
         }
+    }
+}
+
+/// Waits for the first byte, and for the others if there are any to come.
+fn wait(gate: &OwnedFd) -> Told {
+    let mut told = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        match read(gate, &mut part) {
+            Ok(0) => break,
+            Ok(length) => told.extend_from_slice(&part[..length]),
+            Err(Errno::EINTR) => continue,
+            Err(_) => return Told::Nothing,
+        }
+        if told.first() == Some(&AS_IT_IS) {
+            return Told::AsItIs;
+        }
+    }
+    match told.split_first() {
+        Some((&INSTEAD, packed)) => Told::Instead(packed.to_vec()),
+        _ => Told::Nothing,
     }
 }

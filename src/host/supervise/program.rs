@@ -29,11 +29,49 @@ impl Program {
         })
     }
 
+    /// The arguments for [`Program::unpack`], by way of a pipe.
+    pub(super) fn pack(&self) -> Vec<u8> {
+        let arguments = self.arguments.iter();
+        arguments
+            .flat_map(|argument| argument.to_bytes_with_nul())
+            .copied()
+            .collect()
+    }
+
+    /// The same program with these arguments.
+    pub(super) fn unpack(&self, packed: &[u8]) -> Self {
+        let arguments = packed.split_inclusive(|byte| *byte == 0);
+        Program {
+            file: self.file.clone(),
+            arguments: arguments
+                .filter_map(|argument| CString::from_vec_with_nul(argument.to_vec()).ok())
+                .collect(),
+        }
+    }
+
     /// Becomes it; returns only why not.
     pub(super) fn exec(&self) -> Errno {
         match execvp(&self.file, &self.arguments) {
             Ok(never) => match never {},
             Err(errno) => errno,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_go_through_a_pipe_as_they_are() {
+        let program = |arguments: &[&str]| {
+            let arguments = arguments.iter().map(OsString::from).collect();
+            Program::new(OsStr::new("/bin/qemu"), OsStr::new("qemu"), arguments).expect("no NUL in it")
+        };
+        for arguments in [&[][..], &["", "-m", "a b\n", ""], &["\u{e4}"]] {
+            let other = program(arguments);
+            let same = program(&["-x"]).unpack(&other.pack());
+            assert_eq!((same.file, same.arguments), (other.file, other.arguments));
         }
     }
 }
