@@ -8,7 +8,8 @@ use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Status, check, define, hook, install_hook, list, plan, reconcile, rewrite, run, show, types, undefine,
+    Status, check, define, hook, install_hook, list, plan, pools, reconcile, rewrite, run, show, types,
+    undefine,
 };
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
@@ -68,6 +69,8 @@ pub enum Command {
     Types(types::Args),
     /// Lists what is defined and what is there: who made it, who claims it, and what is wrong.
     List(list::Args),
+    /// Lists this host's pools: their members, what is free, and who uses what.
+    Pools(pools::Args),
     /// Shows all that is known of one device, or its definition in a form that other tools and hosts take.
     Show(show::Args),
     /// Says what a device is on this host: its parent, its type, its attributes. mdevctl and libvirt see it, too.
@@ -98,6 +101,7 @@ impl Cli {
             Command::Run { arguments } => Ok(run::run(&root, kernel, &arguments)),
             Command::Types(args) => types::run(&root, kernel, &args),
             Command::List(args) => list::run(&root, kernel, &args),
+            Command::Pools(args) => pools::run(&root, kernel, &args),
             Command::Show(args) => show::run(&root, kernel, &args),
             Command::Define(args) => define::run(&root, args),
             Command::Undefine(args) => undefine::run(&root, kernel, &args),

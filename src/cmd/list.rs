@@ -15,7 +15,7 @@ use crate::model::overview::{LedgerAccess, Maker, Row};
 
 mod json;
 
-pub(super) use json::RowLine;
+pub(super) use json::{ClaimLine, ProblemLine, RowLine};
 
 /// What is to be listed.
 #[derive(Debug, clap::Args)]

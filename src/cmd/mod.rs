@@ -16,6 +16,7 @@ pub mod install_hook;
 pub mod list;
 pub mod output;
 pub mod plan;
+pub mod pools;
 pub mod program;
 pub mod reconcile;
 pub mod rewrite;

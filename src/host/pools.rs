@@ -1,6 +1,7 @@
 //! The pools on disk: `/etc/automdev/pools.d/NAME.toml`.
 
 pub mod swap;
+pub mod usage;
 
 use super::files;
 use super::root::Root;

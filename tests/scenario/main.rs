@@ -11,6 +11,7 @@ mod hook;
 mod install;
 mod observations;
 mod plan;
+mod pools;
 mod reconcile;
 mod run;
 mod worker;

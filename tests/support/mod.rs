@@ -11,7 +11,7 @@ pub(crate) mod fake;
 mod files;
 mod host;
 pub(crate) mod observe;
-mod parents;
+pub(crate) mod parents;
 mod snapshot;
 mod tree;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cmd::format::SCHEMA;
 use crate::model::claim::{Claimant, Holder, Life};
 use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
-use crate::model::overview::{LedgerAccess, Row};
+use crate::model::overview::{LedgerAccess, Problem, Row};
 
 #[derive(Serialize)]
 pub(in crate::cmd) struct RowLine<'a> {
@@ -34,7 +34,7 @@ struct ActiveLine<'a> {
 }
 
 #[derive(Serialize)]
-struct ClaimLine<'a> {
+pub(in crate::cmd) struct ClaimLine<'a> {
     name: &'a str,
     domain: Option<DomainUuid>,
     pid: Option<u32>,
@@ -42,7 +42,7 @@ struct ClaimLine<'a> {
 }
 
 #[derive(Serialize)]
-struct ProblemLine<'a> {
+pub(in crate::cmd) struct ProblemLine<'a> {
     code: &'static str,
     text: &'a str,
 }
@@ -74,20 +74,22 @@ impl<'a> RowLine<'a> {
             defined,
             active,
             claims: (access == LedgerAccess::Open).then(claims),
-            problems: row
-                .problems
-                .iter()
-                .map(|problem| ProblemLine {
-                    code: problem.code,
-                    text: &problem.text,
-                })
-                .collect(),
+            problems: row.problems.iter().map(ProblemLine::new).collect(),
+        }
+    }
+}
+
+impl<'a> ProblemLine<'a> {
+    pub(in crate::cmd) fn new(problem: &'a Problem) -> Self {
+        ProblemLine {
+            code: problem.code,
+            text: &problem.text,
         }
     }
 }
 
 impl<'a> ClaimLine<'a> {
-    fn new(holder: &'a Holder) -> Self {
+    pub(in crate::cmd) fn new(holder: &'a Holder) -> Self {
         let (domain, pid) = match holder.claimant {
             Claimant::Domain(uuid) => (Some(uuid), None),
             Claimant::Process(process) => (None, Some(process.pid)),

@@ -8,7 +8,8 @@ pub(crate) struct Domain {
     pub(crate) name: String,
     pub(crate) uuid: String,
     devices: Vec<Device>,
-    listed: Vec<String>,
+    listed: Vec<(String, Option<String>)>,
+    tuning: String,
 }
 
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ impl Domain {
             uuid: format!("d0000000-0000-4000-8000-{number:012x}"),
             devices: Vec::new(),
             listed: Vec::new(),
+            tuning: String::new(),
         }
     }
 
@@ -46,7 +48,20 @@ impl Domain {
 
     /// With an entry of the metadata, be it a device of the domain or not.
     pub(crate) fn listing(mut self, uuid: &str) -> Self {
-        self.listed.push(uuid.to_owned());
+        self.listed.push((uuid.to_owned(), None));
+        self
+    }
+
+    /// With one device more, of this pool.
+    pub(crate) fn of_pool(self, uuid: &str, pool: &str) -> Self {
+        let mut domain = self.unmarked(uuid);
+        domain.listed.push((uuid.to_owned(), Some(pool.to_owned())));
+        domain
+    }
+
+    /// With elements that say where it runs.
+    pub(crate) fn tuned(mut self, tuning: &str) -> Self {
+        tuning.clone_into(&mut self.tuning);
         self
     }
 
@@ -77,14 +92,18 @@ impl Domain {
         let mut add = |text: String| xml.push_str(&text);
         if !self.listed.is_empty() {
             let mut list = String::new();
-            for uuid in &self.listed {
-                writeln!(list, "      <automdev:mdev uuid=\"{uuid}\"/>").expect("a text grows");
+            for (uuid, pool) in &self.listed {
+                let pool = pool
+                    .as_ref()
+                    .map_or(String::new(), |pool| format!(" pool=\"{pool}\""));
+                writeln!(list, "      <automdev:mdev uuid=\"{uuid}\"{pool}/>").expect("a text grows");
             }
             add(format!(
                 "  <metadata>\n    <automdev:devices xmlns:automdev=\"urn:automdev:domain:1\">\n{list}    \
                  </automdev:devices>\n  </metadata>\n"
             ));
         }
+        add(self.tuning.clone());
         add("  <memory unit='KiB'>65536</memory>\n  <currentMemory unit='KiB'>65536</currentMemory>\n  \
              <vcpu placement='static'>1</vcpu>\n  <os>\n    <type arch='x86_64' machine='pc-q35-10.0'>hvm</type>\n    \
              <boot dev='hd'/>\n  </os>\n  <on_poweroff>destroy</on_poweroff>\n  <devices>\n    \

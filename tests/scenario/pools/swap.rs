@@ -1,0 +1,245 @@
+//! Devices that were made beforehand: taken away for a domain's own, and put back.
+
+use super::*;
+use crate::support::Snapshot;
+
+const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
+
+/// One full parent, whose devices are there and idle.
+fn host() -> Host {
+    let host = Host::new();
+    host.timeouts("claim = 0\nparent = 0");
+    host.ports("a", 2);
+    for uuid in [IDLE, OTHER] {
+        host.definition("a", uuid, "mtty-1", &[("power/control", "on")])
+            .active("a", "mtty-1", uuid);
+        let control = format!("sys/bus/mdev/devices/{uuid}/power/control");
+        host.file(&control, "on\n");
+    }
+    host.pool("p", &pool("replace = true"));
+    host
+}
+
+fn pool(more: &str) -> String {
+    [IDLE, OTHER]
+        .map(|uuid| format!("[[member]]\ndevice = '{uuid}'\n{more}\n"))
+        .concat()
+}
+
+fn place(uuid: &str) -> String {
+    format!("{uuid} mtty-1 a")
+}
+
+#[test]
+fn one_makes_way_and_comes_back() {
+    let host = host();
+    let before = host.state();
+    host.kernel().reset();
+    host.prepare(&vm(1, &["p"])).done().logged(&[
+        &format!("6 vm1: removed {IDLE} (mtty-1 on a)"),
+        &format!("6 vm1: created {} (mtty-1 on a)", device(16)),
+    ]);
+    assert_eq!(host.devices(), [place(OTHER), place(&device(16))]);
+    let uuid = device(16);
+    assert_eq!(
+        host.writes(),
+        [
+            format!("a/{IDLE}/remove \"1\": done"),
+            format!("a/mdev_supported_types/mtty-1/create {uuid:?}: done"),
+            format!("a/{uuid}/power/control \"on\": done"),
+        ]
+    );
+    // Again: nothing is done.
+    host.kernel().reset();
+    host.prepare(&vm(1, &["p"])).done();
+    assert_eq!(host.writes(), Vec::<String>::new());
+    assert_eq!(start(&host, 2, &["p"]), ["mtty-1 a"]);
+    host.prepare(&vm(3, &["p"])).refused(&format!(
+        "vm3: cannot create {}: pool p has no place for it: device {IDLE} (in use by {}, made in its place), device \
+         {OTHER} (in use by {}, made in its place); stop a domain that uses the pool (automdev pools p lists them), or \
+         give it another member",
+        device(48),
+        device(16),
+        device(32)
+    ));
+    host.release(&vm(1, &["p"])).done().logged(&[
+        &format!("6 vm1: removed {} (mtty-1 on a)", device(16)),
+        &format!("6 vm1: created {IDLE} (mtty-1 on a)"),
+        &format!(
+            "6 vm1: put {IDLE} back (mtty-1 on a), which had made way for {}",
+            device(16)
+        ),
+    ]);
+    host.release(&vm(2, &["p"])).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+    assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+#[test]
+fn both_of_one_domain() {
+    let host = host();
+    let before = host.state();
+    assert_eq!(start(&host, 1, &["p", "p"]), ["mtty-1 a", "mtty-1 a"]);
+    assert_eq!(host.devices(), [place(&device(16)), place(&device(17))]);
+    host.release(&vm(1, &["p", "p"])).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// Without the administrator's word, what somebody else made is not touched.
+#[test]
+fn without_replace_nothing_is_taken_away() {
+    let host = host();
+    host.pool("p", &pool(""));
+    let before = host.state();
+    host.prepare(&vm(1, &["p"])).refused(&format!(
+        "vm1: cannot create {}: pool p has no place for it: device {IDLE} (idle, but not to be replaced: let automdev \
+         run or automdev rewrite --pick use {IDLE} itself, or give this member replace = true), device {OTHER} (idle, \
+         but not to be replaced: let automdev run or automdev rewrite --pick use {OTHER} itself, or give this member \
+         replace = true); stop a domain that uses the pool (automdev pools p lists them), or give it another member",
+        device(16)
+    ));
+    before.assert_unchanged(&host.state());
+}
+
+/// Only an idle device, as its definition has it, makes way.
+#[test]
+fn one_that_is_used_stays() {
+    let host = host();
+    host.process(700, "qemu-system-x86", &["qemu"], 9)
+        .open_device(700, IDLE);
+    host.prepare(&Domain::new("plain", 9).with(OTHER)).done();
+    let before = host.state();
+    let answer = host.prepare(&vm(1, &["p"]));
+    assert!(
+        answer.stderr.contains("in use by qemu-system-x86 (700)"),
+        "{}",
+        answer.stderr
+    );
+    // Its libvirt, which is this very process, has not said that it has ended.
+    assert!(
+        answer
+            .stderr
+            .contains(&format!("device {OTHER} (in use by plain)")),
+        "{}",
+        answer.stderr
+    );
+    assert!(!answer.succeeded());
+    before.assert_unchanged(&host.state());
+    host.release(&Domain::new("plain", 9).with(OTHER)).done();
+    host.file(&format!("etc/mdevctl.d/a/{OTHER}"), "{\"mdev_type\":\"mtty-2\"}");
+    let answer = host.prepare(&vm(1, &["p"]));
+    assert!(
+        answer.stderr.contains(&format!(
+            "device {OTHER} (no definition of it says mtty-1 on a, which it is)"
+        )),
+        "{}",
+        answer.stderr
+    );
+}
+
+/// Where the domain's own cannot be made, the other is back at once.
+#[test]
+fn a_start_that_fails_puts_it_back() {
+    let host = host();
+    host.kernel().configure(|config| {
+        config.errors.insert(format!("{}/power/control", device(16)), 5);
+    });
+    let before = host.state();
+    let answer = host.prepare(&vm(1, &["p"]));
+    assert!(
+        answer
+            .stderr
+            .contains("its attribute power/control does not take"),
+        "{}",
+        answer.stderr
+    );
+    assert!(!answer.succeeded());
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+    assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Prepare,
+    Release,
+    Without,
+}
+
+/// Whatever died, the next call for the domain mends it, and after its release the host is as before.
+#[track_caller]
+fn go_on(host: &Host, next: Next, before: &Snapshot, told: &str) {
+    let domain = vm(1, &["p"]);
+    match next {
+        Next::Prepare => {
+            assert!(host.prepare(&domain).succeeded(), "{told}");
+            assert_eq!(host.devices().len(), 2, "{told}");
+            assert!(
+                host.devices().contains(&place(&device(16))),
+                "{told}: {:?}",
+                host.devices()
+            );
+        }
+        Next::Release => {}
+        Next::Without => {
+            assert!(host.prepare(&Domain::new("vm1", 1)).succeeded(), "{told}");
+            before.assert_unchanged(&host.state());
+        }
+    }
+    assert!(host.release(&domain).succeeded(), "{told}");
+    before.assert_unchanged(&host.state());
+    assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
+    assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new(), "{told}");
+}
+
+fn try_all(what: &str, first: impl Fn(&Host), call: impl Fn(&Host) -> crate::hook::host::Answer) {
+    let host = host();
+    let before = host.state();
+    first(&host);
+    host.kernel().reset();
+    assert!(call(&host).succeeded());
+    let log = host.kernel().log();
+    host.release(&vm(1, &["p"])).done();
+    before.assert_unchanged(&host.state());
+    let mut tried = 0;
+    for (at, line) in (1..).zip(&log) {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            // A change outside sysfs is one rename or unlink: after it is before the next.
+            if kind == FaultKind::KillAfter && !line.contains(" write ") {
+                continue;
+            }
+            for next in [Next::Prepare, Next::Release, Next::Without] {
+                first(&host);
+                host.kernel().fault(at, kind);
+                call(&host).killed();
+                host.kernel().reset();
+                go_on(
+                    &host,
+                    next,
+                    &before,
+                    &format!("{what}: {kind:?} {line}, then {next:?}"),
+                );
+                tried += 1;
+            }
+        }
+    }
+    println!("{what}: {tried} tried");
+    assert!(tried > 20);
+}
+
+#[test]
+fn a_prepare_that_takes_one_away_may_die_at_any_step() {
+    try_all("prepare", |_| {}, |host| host.prepare(&vm(1, &["p"])));
+}
+
+#[test]
+fn a_release_that_puts_one_back_may_die_at_any_step() {
+    try_all(
+        "release",
+        |host| drop(host.prepare(&vm(1, &["p"])).done()),
+        |host| host.release(&vm(1, &["p"])),
+    );
+}
