@@ -1,7 +1,9 @@
 //! The pools of a host, member by member: what is free, what is used, by whom, and what is wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::super::clock::Deadline;
 use super::super::kernel::Kernel;
 use super::super::ledger::{self, Ledger};
 use super::super::root::Root;
@@ -14,6 +16,9 @@ use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::overview::{LedgerAccess, Problem};
 use crate::model::pool::{Glob, Member, MemberKind, Numa, Placement, Pool, PoolError, TypeMember};
 use crate::model::refusal::Refusal;
+
+/// For so long one parent's driver is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A pool, and what is going on in it.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ pub struct Used {
 /// Looks at pools.
 pub struct Viewer<'a> {
     root: &'a Root,
+    kernel: &'a dyn Kernel,
     ledger: Ledger<'a>,
     cordon: &'a [Glob],
     /// What was made for pools.
@@ -99,6 +105,7 @@ impl<'a> Viewer<'a> {
             .collect();
         Viewer {
             root,
+            kernel,
             cordon,
             records,
             access: if is_closed {
@@ -243,8 +250,9 @@ impl<'a> Viewer<'a> {
             let (left, bound) = gpus.entry(gpu.clone()).or_default();
             *left = left.saturating_add(place.available);
             if is_part && bound.is_none() {
-                let offer = sysfs::offer(self.root, &place.parent, mdev_type);
-                let most = offer.and_then(|offer| offer.most);
+                let it = (&place.parent, mdev_type);
+                let offer = sysfs::offer(self.root, self.kernel, it, Deadline::after(PATIENCE));
+                let most = offer.ok().flatten().and_then(|offer| offer.most);
                 *bound = most.map(|most| most.saturating_sub(self.on_gpu(&gpu)));
             }
         }

@@ -85,7 +85,7 @@ impl Terminal {
                 return self.seen.drain(..at + text.len()).collect();
             }
             assert!(
-                start.elapsed() < Duration::from_secs(60),
+                start.elapsed() < Duration::from_secs(180),
                 "no {text:?} in {:?}",
                 self.seen
             );
