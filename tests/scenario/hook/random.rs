@@ -45,7 +45,9 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let host = Host::new();
-        host.timeouts("claim = 0\nidle = 0.05").mdpy_of(2).mtty();
+        host.timeouts("claim = 0\nidle = 0.05\nretry = 0")
+            .mdpy_of(2)
+            .mtty();
         for (uuid, parent, type_name) in DEVICES {
             host.definition(parent, uuid, type_name, &[("power/control", "on")]);
         }

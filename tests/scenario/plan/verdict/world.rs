@@ -42,7 +42,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let host = Host::new();
-        host.timeouts("claim = 0.05\nidle = 0.05\nparent = 0\nretry = 0");
+        // What goes on in the background would be in the way.
+        host.timeouts("claim = 0.05\nidle = 0.05\nparent = 0\ngone = 0\nretry = 0");
         let mut world = World {
             host,
             domain: Domain::new("vm", 1),
