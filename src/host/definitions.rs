@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::files;
 use super::root::Root;
+use super::trust;
 use crate::model::definition::{Definition, DefinitionError, Document};
 use crate::model::inventory::Defined;
 use crate::model::names::{MdevUuid, ParentName};
@@ -117,6 +118,8 @@ fn read_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(None) if fs::symlink_metadata(path).is_ok() => {
             Err(io::Error::other("it is a link that leads nowhere"))
         }
+        // The file, its parent's folder, the store.
+        Ok(Some(text)) => trust::check(path, 2).map(|()| Some(text)),
         read => read,
     }
 }

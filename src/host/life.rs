@@ -1,8 +1,7 @@
 //! Whether those who claim devices still use them: by their processes and libvirt's run-time files, never by
 //! asking libvirt, which waits for us.
 
-use std::fs;
-
+use super::files;
 use super::machine;
 use super::processes;
 use super::root::Root;
@@ -44,10 +43,13 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
 
 /// Whether a domain's QEMU runs: libvirt calls it with the domain's UUID.
 fn is_running(root: &Root, uuid: DomainUuid, name: &str) -> bool {
+    const LARGEST: usize = 64;
     if name.contains('/') {
         return false;
     }
-    let pid = fs::read_to_string(root.path(LIBVIRT_RUN).join(format!("{name}.pid"))).ok();
+    let file = root.path(LIBVIRT_RUN).join(format!("{name}.pid"));
+    let content = files::read_bounded(&file, LARGEST).ok().flatten();
+    let pid = content.and_then(|content| String::from_utf8(content).ok());
     let Some(pid) = pid.and_then(|pid| pid.trim().parse().ok()) else {
         return false;
     };

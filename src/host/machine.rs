@@ -7,6 +7,7 @@ use super::clock::Deadline;
 use super::files;
 use super::kernel::Kernel;
 use super::root::Root;
+use super::trust;
 use crate::model::pool::Glob;
 use crate::model::settings::{Settings, SettingsError, Timeouts};
 
@@ -47,7 +48,11 @@ pub enum LoadError {
 /// There is one, and it cannot be read or understood.
 pub fn load_settings(root: &Root) -> Result<Settings, LoadError> {
     const MOST_BYTES: usize = 1 << 20;
-    let content = files::read_bounded(&root.path(SETTINGS), MOST_BYTES).map_err(LoadError::Unreadable)?;
+    let path = root.path(SETTINGS);
+    let content = files::read_bounded(&path, MOST_BYTES).map_err(LoadError::Unreadable)?;
+    if content.is_some() {
+        trust::check(&path, 1).map_err(LoadError::Unreadable)?;
+    }
     let text = String::from_utf8_lossy(&content.unwrap_or_default()).into_owned();
     Settings::parse(&text).map_err(LoadError::Wrong)
 }

@@ -30,4 +30,5 @@ pub mod supervise;
 pub mod survey;
 pub mod sysfs;
 pub mod sysfsdev;
+pub mod trust;
 pub mod types;

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::root::Root;
 use crate::model::claim::ProcessId;
+use crate::model::names::is_unprintable;
 
 /// A process, as far as automdev asks about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,17 +20,20 @@ pub struct Process {
     pub id: ProcessId,
     /// The number of its parent.
     pub parent: u32,
-    /// Its program's name, at most 15 bytes of it.
+    /// Its program's name, at most 15 bytes of it, without what a terminal would obey.
     pub name: String,
 }
 
 /// The process of that number, unless it has ended: one that only waits to be reaped has.
 #[must_use]
 pub fn find(root: &Root, pid: u32) -> Option<Process> {
-    let stat = fs::read_to_string(root.path("/proc").join(pid.to_string()).join("stat")).ok()?;
+    // A process may call itself anything, be it no text.
+    let stat = fs::read(root.path("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The name stands in parentheses, and may hold some itself.
     let (before, rest) = stat.rsplit_once(')')?;
-    let name = before.split_once('(')?.1.to_owned();
+    let name = before.split_once('(')?.1;
+    let name = name.replace(is_unprintable, "?");
     // Counted from field 3, the state.
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let state = *fields.first()?;

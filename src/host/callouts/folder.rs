@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-use nix::unistd::{getegid, geteuid};
 
 use crate::host::files;
 use crate::host::root::Root;
+use crate::host::trust;
 
 /// What scripts are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,18 +72,9 @@ fn find_unsafe(root: &Root, file: &Path) -> io::Result<Option<PathBuf>> {
         return Ok(Some(file));
     }
     for path in file.ancestors().take_while(|path| path.starts_with(&top)) {
-        if !is_safe(&fs::symlink_metadata(path)?) {
+        if !trust::is_safe(&fs::symlink_metadata(path)?) {
             return Ok(Some(path.to_owned()));
         }
     }
     Ok(None)
-}
-
-fn is_safe(metadata: &fs::Metadata) -> bool {
-    const GROUP_WRITES: u32 = 0o020;
-    const OTHERS_WRITE: u32 = 0o002;
-    let mode = metadata.mode();
-    let is_owned = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
-    let is_groups = metadata.gid() == 0 || metadata.gid() == getegid().as_raw();
-    is_owned && mode & OTHERS_WRITE == 0 && (mode & GROUP_WRITES == 0 || is_groups)
 }

@@ -50,6 +50,10 @@ impl Kernel for Sysfs {
         if deadline.has_passed() {
             return Err(WriteError::NotTried);
         }
+        // The kernel takes no more at once, and the worker must not get half of it.
+        if value.len() > PAGE {
+            return Err(WriteError::Refused(Errno::EMSGSIZE));
+        }
         let inode = target.inode.unwrap_or_default().to_ne_bytes();
         let folder = target.folder.as_os_str().as_bytes();
         let file = target.file.as_bytes();
