@@ -90,6 +90,12 @@ impl Host {
         answer(self.command().arg("--").arg(qemu).args(arguments))
     }
 
+    /// `automdev reconcile`.
+    pub(crate) fn reconcile(&self) -> Answer {
+        let mut command = Command::new(program());
+        answer(command.arg("--root").arg(self.path()).arg("reconcile"))
+    }
+
     /// The same, without waiting for its end.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, script: &str, arguments: &[S]) -> Running {
         let qemu = self.qemu(script);
