@@ -15,7 +15,7 @@ use super::survey::Survey;
 use super::sysfs;
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claim, Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
-use crate::model::inventory::Together;
+use crate::model::inventory::{Inventory, Together};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
 use crate::model::pool::MemberKind;
@@ -284,6 +284,11 @@ impl Preparation<'_> {
                     let is_over = |other: &MdevUuid| !self.ledger.is_under_way(*other);
                     others.iter().all(is_over).then_some(())
                 });
+            }
+            Wait::Room(Place { parent, .. }) => {
+                log::info!(uuid:%, parent:%; "waiting for room on {parent} for {uuid}, where a device is about to go");
+                let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
+                until.poll(|| (!survey.is_leaving(parent)).then_some(()));
             }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");

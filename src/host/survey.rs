@@ -329,6 +329,19 @@ impl Inventory for Survey<'_> {
             .collect()
     }
 
+    fn is_leaving(&self, parent: &ParentName) -> bool {
+        let gpu = sysfs::gpu(self.root, parent);
+        // Its record goes last, when its room is given back.
+        let records = self.ledger.entries().unwrap_or_default().records.into_iter();
+        let mut records = records.filter_map(|uuid| self.ledger.record(uuid).ok().flatten());
+        records.any(|record| {
+            let claimants = self.ledger.claimants_of(record.uuid);
+            record.goes_by_itself()
+                && sysfs::gpu(self.root, &record.parent) == gpu
+                && claimants.is_ok_and(|claimants| claimants.is_empty())
+        })
+    }
+
     fn gpu(&self, parent: &ParentName) -> String {
         sysfs::gpu(self.root, parent)
     }

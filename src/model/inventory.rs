@@ -55,6 +55,11 @@ pub trait Inventory {
     /// All devices on a parent's GPU, for a refusal that names them.
     fn neighbours(&self, parent: &ParentName) -> Vec<Neighbour>;
 
+    /// Whether a device of ours that nobody claims any more is about to go from a parent's GPU.
+    fn is_leaving(&self, _parent: &ParentName) -> bool {
+        false
+    }
+
     /// Which GPU a parent is part of: the physical function of a virtual one, else the parent itself.
     fn gpu(&self, parent: &ParentName) -> String;
 

@@ -14,6 +14,7 @@ mod choose;
 mod look;
 mod room;
 mod search;
+mod waiting;
 
 use choice::Choice;
 use look::Look;
@@ -119,6 +120,8 @@ pub enum Wait {
     Removal(ParentName),
     /// The device is to be made anew, and somebody still uses it.
     Users,
+    /// There is no room on this parent, but one that has ended is about to give its back.
+    Room(Place),
     /// Nothing can host it now, but a driver that registers late may: then one of these parents offers that type.
     Late(Vec<(ParentName, TypeName)>),
     /// The same, on any of the parents that these mean; each of these has none at all so far.
@@ -375,18 +378,6 @@ impl Planner<'_> {
             Patience::Waiting => Action::Wait(Wait::Users),
             Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
         }
-    }
-
-    /// What is done about a device that is being made for a start that was given up.
-    fn decide_unmade(&self, record: &Record) -> Option<Action> {
-        if record.state != State::Creating || !self.inventory.is_being_made(record.uuid) {
-            return None;
-        }
-        let parent = record.parent.clone();
-        Some(match self.patience {
-            Patience::Waiting => Action::Wait(Wait::Creation(parent)),
-            Patience::Exhausted => Action::Refuse(Refusal::Creating { parent }, None),
-        })
     }
 
     fn decide_lingering(&self, parent: ParentName) -> Action {

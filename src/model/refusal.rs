@@ -328,6 +328,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it would be another one, or none, if something else went.
+    #[must_use]
+    pub fn is_about_room(&self) -> bool {
+        matches!(
+            self,
+            Refusal::NoInstance { .. } | Refusal::TooMany { .. } | Refusal::OtherType { .. }
+        )
+    }
+
     /// The stable word for the reason.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -158,6 +158,11 @@ fn of_action(uuid: MdevUuid, action: &Action) -> Device {
             let parent = parent.clone();
             refused(&Refusal::Creating { parent }, None)
         }
+        Action::Wait(Wait::Room(place)) => {
+            let (parent, mdev_type) = (place.parent.clone(), place.mdev_type.clone());
+            let taken = Vec::new();
+            refused(&Refusal::NoInstance { parent, mdev_type, taken }, Some(place))
+        }
         Action::Wait(Wait::Removal(parent)) => {
             refused(&Refusal::Removing { parent: parent.clone(), holders: Vec::new() }, None)
         }

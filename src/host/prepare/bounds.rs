@@ -11,6 +11,7 @@ pub(super) struct Bounds {
     claim: Option<Deadline>,
     late: Option<Deadline>,
     others: Option<Deadline>,
+    room: Option<Deadline>,
     /// The host is still coming up; what is late then does not use up the call's budget.
     pub(super) is_at_boot: bool,
 }
@@ -26,6 +27,10 @@ impl Bounds {
             Wait::Others(_) => *self
                 .others
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
+            // Its driver's time, and ours to remove it.
+            Wait::Room(_) => *self
+                .room
+                .get_or_insert_with(|| machine.deadline.or_after(timeouts.gone + timeouts.idle)),
             Wait::Late(_) | Wait::LateMembers(_) => *self.late.get_or_insert_with(|| {
                 self.is_at_boot = timeouts.is_at_boot(machine::uptime(&machine.root));
                 if self.is_at_boot {

@@ -78,7 +78,8 @@ impl Planner<'_> {
         if self.patience == Patience::Waiting {
             let wait = self
                 .wait_for_others(&refusals)
-                .or_else(|| wait_for_late(choice, &refusals));
+                .or_else(|| wait_for_late(choice, &refusals))
+                .or_else(|| self.wait_for_room(choice));
             if let Some(wait) = wait {
                 return Action::Wait(wait);
             }

@@ -73,6 +73,43 @@ fn one_that_has_gone_by_itself_is_not_removed() {
     before.assert_unchanged(&host.state());
 }
 
+/// Its room is somebody else's as soon as it is gone.
+#[test]
+fn another_domain_waits_for_the_room_of_one_that_goes() {
+    let (host, vm) = a_gpu("gone = 1.5\nhook = 60");
+    host.definition(GPU, B, "nvidia-231", &[]);
+    let before = host.state();
+    let other = Domain::new("other", 2).with(B);
+    host.prepare(&vm).done();
+    host.domain("vm1", &vm.uuid, 4711);
+    // Not for that of one that stays.
+    let answer = host.prepare(&other);
+    assert!(
+        answer.stderr.contains("the GPU is running nvidia-222 for vm1"),
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .log
+            .iter()
+            .all(|message| !message.field("MESSAGE").contains("waiting"))
+    );
+    host.kill(4711).forget_domain("vm1");
+    host.release(&vm).done();
+    let answer = host.prepare(&other).done();
+    let said = |text: &str| {
+        answer
+            .log
+            .iter()
+            .any(|message| message.field("MESSAGE").contains(text))
+    };
+    assert!(said(&format!("waiting for room on {GPU} for {B}")), "{answer:?}");
+    assert_eq!(host.devices(), [format!("{B} nvidia-231 {GPU}")]);
+    host.release(&other).done();
+    all_is_given_back(&host);
+    before.assert_unchanged(&host.state());
+}
+
 /// What the next start wants is not taken from it.
 #[test]
 fn a_domain_that_starts_again_gets_its_device() {
