@@ -229,7 +229,7 @@ fn what_a_kill_left_half_made_is_made_anew() {
         },
     );
     let xml = DomainXml::new("vm").with(A).printed();
-    // Killed when it is told that the device has been made.
+    // Killed when it is told that the device has been made; before, it is told how many more there may be.
     let killed = call(
         Command::new("strace")
             .args([
@@ -238,7 +238,7 @@ fn what_a_kill_left_half_made_is_made_anew() {
                 "-e",
                 "trace=recvfrom",
                 "-e",
-                "inject=recvfrom:signal=SIGKILL:when=1",
+                "inject=recvfrom:signal=SIGKILL:when=2",
             ])
             .args(["/usr/bin/automdev", "hook", "vm", "prepare", "begin", "-"]),
         xml.as_bytes(),

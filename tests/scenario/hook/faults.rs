@@ -4,7 +4,13 @@
 use super::*;
 use nix::errno::Errno;
 
-const ERRNOS: [Errno; 3] = [Errno::ENOSPC, Errno::EIO, Errno::EACCES];
+const ERRNOS: [Errno; 5] = [
+    Errno::ENOSPC,
+    Errno::EIO,
+    Errno::EACCES,
+    Errno::EMFILE,
+    Errno::ENOMEM,
+];
 
 fn a_host() -> (Host, Domain) {
     let host = Host::new();
@@ -42,7 +48,7 @@ fn at_any_step_of_a_prepare() {
             assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
         }
     }
-    println!("prepare: {} steps, {} faults", steps, steps * 3);
+    println!("prepare: {} steps, {} faults", steps, steps * ERRNOS.len() as u64);
 }
 
 #[test]
@@ -70,7 +76,7 @@ fn at_any_step_of_a_release() {
             assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
         }
     }
-    println!("release: {} steps, {} faults", steps, steps * 3);
+    println!("release: {} steps, {} faults", steps, steps * ERRNOS.len() as u64);
 }
 
 /// A fault at every step of a prepare that itself is undone.

@@ -37,7 +37,7 @@ fn all_is_given_back(host: &Host) -> Vec<String> {
 /// [`Host::finish`] waits for the end of its pipes, as libvirt does.
 #[test]
 fn nvidias_driver_cleans_up_first_and_nobody_waits_for_it() {
-    let (host, vm) = a_gpu("gone = 2");
+    let (host, vm) = a_gpu("gone = 4");
     let before = host.state();
     host.prepare(&vm).done();
     let began = Instant::now();
@@ -51,7 +51,7 @@ fn nvidias_driver_cleans_up_first_and_nobody_waits_for_it() {
         ]
     );
     let log = all_is_given_back(&host);
-    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(log, [format!("vm1: removed {A} (nvidia-222 on {GPU})")]);
     before.assert_unchanged(&host.state());
 }
@@ -76,7 +76,7 @@ fn one_that_has_gone_by_itself_is_not_removed() {
 /// Its room is somebody else's as soon as it is gone.
 #[test]
 fn another_domain_waits_for_the_room_of_one_that_goes() {
-    let (host, vm) = a_gpu("gone = 1.5\nhook = 60");
+    let (host, vm) = a_gpu("gone = 4\nhook = 60");
     host.definition(GPU, B, "nvidia-231", &[]);
     let before = host.state();
     let other = Domain::new("other", 2).with(B);
