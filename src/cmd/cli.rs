@@ -97,7 +97,7 @@ impl Cli {
         match self.command {
             Command::Hook { arguments } => Ok(hook::run(&root, kernel, &arguments)),
             Command::Plan(args) => plan::run(&root, kernel, args),
-            Command::Rewrite(args) => rewrite::run(&args),
+            Command::Rewrite(args) => rewrite::run(&root, kernel, &args),
             Command::Run { arguments } => Ok(run::run(&root, kernel, &arguments)),
             Command::Types(args) => types::run(&root, kernel, &args),
             Command::List(args) => list::run(&root, kernel, &args),

@@ -1,16 +1,25 @@
 //! `automdev rewrite`: from the XML that people write to what libvirt keeps.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{anyhow, bail};
 use similar::{Algorithm, TextDiff};
 
 use super::colour::Palette;
 use super::input::Input;
 use super::{Status, complain, output};
+use crate::host::clock::Deadline;
+use crate::host::kernel::Kernel;
+use crate::host::machine::{self, Machine};
+use crate::host::pools::pick::{self, Request};
+use crate::host::root::Root;
+use crate::model::domain::{Domain, Select};
 use crate::model::names::MdevUuid;
-use crate::model::rewrite::{PoolUuids, rewrite};
+use crate::model::plan::{self, Origin, Wanted};
+use crate::model::rewrite::{PoolUuids, Rewritten, replace_devices, rewrite};
 
 /// A difference that takes longer to find is shown more coarsely.
 const DIFF_TIME: Duration = Duration::from_secs(2);
@@ -20,11 +29,16 @@ Examples:
   automdev rewrite vm.xml | virsh define --validate /dev/stdin
   automdev rewrite vm.xml -o vm.xml
   automdev rewrite --diff vm.xml
-  virsh dumpxml vm | automdev rewrite --check";
+  virsh dumpxml vm | automdev rewrite --check
+  automdev rewrite --pick vm.xml | virsh create /dev/stdin";
 
 /// The command line of `automdev rewrite`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Args {
     /// The domain's XML; standard input where it is left out or -.
     pub file: Option<PathBuf>,
@@ -43,10 +57,16 @@ pub struct Args {
     /// first. Devices that were named by their UUID are left alone.
     #[arg(long)]
     pub fresh: bool,
+    /// Claims idle devices of the domain's pools and puts their own UUIDs into the XML, for virsh create.
+    ///
+    /// A pool's device that was made beforehand cannot become one of another UUID. It is claimed for the domain of
+    /// this UUID until that has stopped, or for ten minutes where it does not start.
+    #[arg(long, conflicts_with_all = ["check", "diff"])]
+    pub pick: bool,
 }
 
 /// Carries it out.
-pub fn run(args: &Args) -> anyhow::Result<Status> {
+pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Status> {
     let input = match Input::read(args.file.as_deref()) {
         Ok(input) => input,
         Err(error) => return Ok(error.report()),
@@ -71,6 +91,15 @@ pub fn run(args: &Args) -> anyhow::Result<Status> {
     if args.check || args.diff {
         return Ok(if is_changed { Status::No } else { Status::Done });
     }
+    let rewritten = if args.pick {
+        let text = pick(root, kernel, &rewritten.text)?;
+        Rewritten {
+            text: Cow::Owned(text),
+            stray: rewritten.stray,
+        }
+    } else {
+        rewritten
+    };
     let same = |output: &Path| {
         let read = input.path.as_deref();
         read.is_some_and(|read| output::is_same_file(read, output))
@@ -82,6 +111,44 @@ pub fn run(args: &Args) -> anyhow::Result<Status> {
         Some(path) => output::replace(path, &rewritten.text)?,
     }
     Ok(Status::Done)
+}
+
+/// Claims what the domain's pools hand out; the XML with it.
+fn pick(root: &Root, kernel: &dyn Kernel, text: &str) -> anyhow::Result<String> {
+    let domain = Domain::parse(text).map_err(|faults| {
+        let first = faults.into_iter().next();
+        first.map_or_else(|| anyhow!("the domain's XML is wrong"), anyhow::Error::new)
+    })?;
+    let Some(uuid) = domain.uuid else {
+        bail!("devices are claimed by the domain's UUID, and this one has none: give it one (<uuid>)");
+    };
+    let settings = machine::load_settings(root)?;
+    let wanted = plan::wanted(&domain, Select::Marked, |_| false);
+    let wanted = wanted.into_iter().filter_map(|wanted| match wanted.origin {
+        Origin::Pool(pool) => Some(Wanted {
+            origin: Origin::AnyOfPool(pool),
+            ..wanted
+        }),
+        _ => None,
+    });
+    let request = Request {
+        domain: uuid,
+        name: domain.name.clone(),
+        wanted: wanted.collect(),
+        affinity: domain.affinity,
+    };
+    let machine = Machine {
+        root: root.clone(),
+        kernel,
+        deadline: Deadline::after(settings.timeouts.hook),
+        timeouts: settings.timeouts,
+        callouts: settings.callouts,
+        cordon: settings.cordon,
+    };
+    let picked = pick::pick(&machine, &request)?;
+    replace_devices(text, &picked).ok_or_else(|| {
+        anyhow!("a UUID in the XML is spelt in an unusual way; write it in lower case, with dashes")
+    })
 }
 
 fn warn_of_stray(name: &str, stray: &[MdevUuid]) {

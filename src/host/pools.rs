@@ -1,5 +1,6 @@
 //! The pools on disk: `/etc/automdev/pools.d/NAME.toml`.
 
+pub mod pick;
 pub mod swap;
 pub mod usage;
 

@@ -56,6 +56,30 @@ impl Rewritten<'_> {
     }
 }
 
+/// Puts other devices in the place of some: `text` is a rewritten domain. None where the result would not be such a
+/// domain, for a UUID is spelt in an unusual way, say.
+#[must_use]
+pub fn replace_devices(text: &str, others: &[(MdevUuid, MdevUuid)]) -> Option<String> {
+    let before = super::domain::Domain::parse(text).ok()?;
+    let mut replaced = text.to_owned();
+    for (old, new) in others {
+        replaced = replaced.replace(&old.to_string(), &new.to_string());
+    }
+    let after = super::domain::Domain::parse(&replaced).ok()?;
+    let other = |uuid: MdevUuid| {
+        others
+            .iter()
+            .find(|(old, _)| *old == uuid)
+            .map_or(uuid, |(_, new)| *new)
+    };
+    let expected = before
+        .hostdevs
+        .iter()
+        .map(|one| (one.source.uuid().map(other), one.mark));
+    let found = after.hostdevs.iter().map(|one| (one.source.uuid(), one.mark));
+    (expected.eq(found) && before.uuid == after.uuid).then_some(replaced)
+}
+
 /// Turns a domain's XML into what libvirt keeps.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ mod limits;
 mod list;
 mod many;
 mod numa;
+mod pick;
 mod place;
 mod plan;
 mod shared;
