@@ -6,6 +6,7 @@ mod direct;
 mod host;
 mod observations;
 mod plan;
+mod pools;
 mod rewrite;
 mod run;
 mod support;

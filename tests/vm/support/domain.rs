@@ -7,6 +7,7 @@ pub(crate) struct Device {
     pub(crate) uuid: &'static str,
     pub(crate) model: &'static str,
     pub(crate) is_marked: bool,
+    pub(crate) pool: Option<&'static str>,
 }
 
 /// What the guest does.
@@ -48,7 +49,15 @@ impl DomainXml {
             uuid,
             model: "vfio-pci",
             is_marked: true,
+            pool: None,
         });
+        self
+    }
+
+    /// With a device of a pool.
+    pub(crate) fn of_pool(mut self, uuid: &'static str, pool: &'static str) -> Self {
+        self = self.with(uuid);
+        self.devices.last_mut().expect("a device").pool = Some(pool);
         self
     }
 
@@ -58,6 +67,7 @@ impl DomainXml {
             uuid,
             model: "vfio-pci",
             is_marked: false,
+            pool: None,
         });
         self
     }
@@ -72,7 +82,10 @@ impl DomainXml {
         let (mut marks, mut hostdevs) = (String::new(), String::new());
         for device in &self.devices {
             if device.is_marked {
-                writeln!(marks, "      <automdev:mdev uuid='{}'/>", device.uuid).expect("a String");
+                let pool = device
+                    .pool
+                    .map_or(String::new(), |pool| format!(" pool='{pool}'"));
+                writeln!(marks, "      <automdev:mdev uuid='{}'{pool}/>", device.uuid).expect("a String");
             }
             writeln!(
                 hostdevs,

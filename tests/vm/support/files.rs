@@ -100,6 +100,12 @@ impl Host {
         fs::write("/etc/automdev/automdev.toml", text).expect("settings");
     }
 
+    /// Describes a pool.
+    pub(crate) fn pool(&self, name: &str, text: &str) {
+        fs::create_dir_all("/etc/automdev/pools.d").expect("a folder");
+        fs::write(format!("/etc/automdev/pools.d/{name}.toml"), text).expect("a pool");
+    }
+
     pub(crate) fn define(&self, uuid: &str, definition: &Definition<'_>) {
         let attributes: Vec<serde_json::Value> = definition
             .attributes
