@@ -105,6 +105,7 @@ fn every_example_prints_what_is_shown() {
         "automdev --root samples/hosts/s390 plan ",
         "automdev --root samples/hosts/s390 check",
         "automdev rewrite samples/",
+        "automdev --root samples/hosts/nvidia pools",
     ] {
         let is_there = examples.iter().any(|example| example.command.starts_with(start));
         assert!(is_there, "no document shows {start}");
@@ -131,4 +132,28 @@ fn every_sample_host_takes_one_domain_and_refuses_another() {
             assert_eq!(ended.status.code(), Some(status), "{host} {domain}: {ended:?}");
         }
     }
+}
+
+/// The sample pools are pools, and the one with every key is what the README shows.
+#[test]
+fn every_sample_pool_is_good() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for entry in fs::read_dir(here.join("samples/pools")).expect("the samples") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("a sample");
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let name = name.parse().expect("a pool's name");
+        automdev::model::pool::Pool::parse(name, &text)
+            .unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        count += 1;
+    }
+    assert!(count >= 3, "{count} samples");
+    let readme = fs::read_to_string(here.join("README.md")).expect("a document");
+    let sample = fs::read_to_string(here.join("samples/pools/vgpu-4g.toml")).expect("a sample");
+    let (_, keys) = sample.split_once("\n\n").expect("a comment, then the keys");
+    assert!(
+        readme.contains(keys),
+        "the README shows another file than samples/pools/vgpu-4g.toml"
+    );
 }
