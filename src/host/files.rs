@@ -1,5 +1,6 @@
 //! Small files: read within bounds, replaced in one step.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -80,6 +81,27 @@ pub fn unlink(kernel: &dyn Kernel, path: &Path) -> io::Result<()> {
         Err(error) if !is_absent(&error) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Reads the beginning of a file of the kernel's, whose content is a short line: no more calls than it takes, as there may
+/// be hundreds. None where it cannot be read.
+#[must_use]
+pub fn read_short(path: &Path) -> Option<String> {
+    const MOST: usize = 64;
+    let mut file = File::open(path).ok()?;
+    let mut content = [0; MOST];
+    let length = file.read(&mut content).ok()?;
+    let text = std::str::from_utf8(&content[..length]).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
+/// The names in a folder, in no order. As [`names`], where there may be thousands.
+#[must_use]
+pub fn names_unsorted(folder: &Path) -> HashSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// The names in a folder, sorted; none where there is no such folder. Names that are not UTF-8 are left out:

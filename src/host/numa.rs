@@ -15,7 +15,7 @@ const NODES: &str = "/sys/devices/system/node";
 /// The node of a parent; none where it belongs to none (`-1`), or does not say.
 #[must_use]
 pub fn of_parent(root: &Root, parent: &ParentName) -> Option<u32> {
-    read(&sysfs::parent_folder(root, parent).join("numa_node"))?
+    files::read_short(&sysfs::parent_folder(root, parent).join("numa_node"))?
         .parse()
         .ok()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::clock::Deadline;
 use super::definitions::{self, StoreError};
+use super::files;
 use super::ledger::{Ledger, LedgerError};
 use super::life;
 use super::machine;
@@ -380,9 +381,8 @@ impl Inventory for Survey<'_> {
 
     fn reserved(&self) -> Vec<Record> {
         // Two listings tell which of many are not there; only those are read.
-        let recorded = self.ledger.recorded();
-        let active: BTreeSet<MdevUuid> = sysfs::all_active(self.root).into_iter().collect();
-        let missing = recorded.into_iter().filter(|uuid| !active.contains(uuid));
+        let active = files::names_unsorted(&self.root.path(sysfs::DEVICES));
+        let missing = self.ledger.recorded_beside(&active).into_iter();
         missing
             .filter(|uuid| self.ledger.is_busy(*uuid))
             .filter_map(|uuid| self.ledger.record(uuid).ok().flatten())
@@ -397,6 +397,10 @@ impl Inventory for Survey<'_> {
 
     fn taken_from(&self, pool: &PoolName) -> Vec<Record> {
         self.live_records(self.ledger.used_of_pool(pool)).collect()
+    }
+
+    fn taken_at_most(&self, pool: &PoolName) -> u32 {
+        u32::try_from(self.ledger.used_of_pool(pool).len()).unwrap_or(u32::MAX)
     }
 
     fn made_like(&self, definition: MdevUuid) -> Vec<MdevUuid> {

@@ -182,16 +182,10 @@ pub fn offer(
 #[must_use]
 pub fn available(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
     let folder = type_folder(root, parent, mdev_type);
-    match read_line(&folder.join("available_instances")) {
-        Ok(Some(count)) => Some(count.parse().unwrap_or_default()),
-        _ => folder.is_dir().then_some(0),
+    match files::read_short(&folder.join("available_instances")) {
+        Some(count) => Some(count.parse().unwrap_or_default()),
+        None => folder.is_dir().then_some(0),
     }
-}
-
-/// All active devices.
-#[must_use]
-pub fn all_active(root: &Root) -> Vec<MdevUuid> {
-    parse_all(&files::names(&root.path(DEVICES)).unwrap_or_default())
 }
 
 /// Whether a parent offers a type, and all of its files are there: the kernel makes the folder of its devices last

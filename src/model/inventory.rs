@@ -97,6 +97,9 @@ pub trait Inventory {
     /// The devices that others have from a pool, be they made or only reserved.
     fn taken_from(&self, pool: &PoolName) -> Vec<Record>;
 
+    /// No fewer than others have from a pool; found without looking at each of them.
+    fn taken_at_most(&self, pool: &PoolName) -> u32;
+
     /// Who has a device made as the definition of this one says.
     fn made_like(&self, definition: MdevUuid) -> Vec<MdevUuid>;
 

@@ -235,6 +235,10 @@ impl Inventory for World {
             .collect()
     }
 
+    fn taken_at_most(&self, pool: &PoolName) -> u32 {
+        u32::try_from(self.taken_from(pool).len()).expect("few")
+    }
+
     fn made_like(&self, _: MdevUuid) -> Vec<MdevUuid> {
         Vec::new()
     }

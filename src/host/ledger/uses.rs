@@ -3,6 +3,7 @@
 //! It is made before the device's record and taken away after it. What a crash leaves names a device that has no
 //! record, or another one: whoever asks looks at the record, too.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -85,6 +86,14 @@ impl Ledger<'_> {
     pub fn recorded(&self) -> Vec<MdevUuid> {
         let names = files::names(&self.folder.join("devices")).unwrap_or_default();
         names.iter().filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// The devices that have a record and are none of these; of many, few.
+    #[must_use]
+    pub fn recorded_beside(&self, names: &HashSet<String>) -> Vec<MdevUuid> {
+        let mut recorded = files::names_unsorted(&self.folder.join("devices"));
+        recorded.retain(|name| !names.contains(name));
+        recorded.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// Whether somebody holds the lock of a device; asked without getting in the way of whoever wants it.

@@ -313,6 +313,10 @@ impl Planner<'_> {
             .map(|other| &other.place)
             .filter(|place| is_of(place.pool.as_ref(), &place.mdev_type, &place.parent))
             .count();
+        let most = self.look.taken_at_most(&pool.name);
+        if u32::try_from(own).is_ok_and(|own| own.saturating_add(most) < limit.get()) {
+            return Ok(());
+        }
         let taken = self.look.taken_from(&pool.name);
         let others = taken
             .iter()

@@ -24,6 +24,7 @@ pub(super) struct Look<'a> {
     nodes: Memory<ParentName, Option<u32>>,
     pools: Memory<PoolName, Result<Rc<Pool>, PoolError>>,
     taken: Memory<PoolName, Rc<Vec<Record>>>,
+    taken_at_most: Memory<PoolName, u32>,
     home: OnceCell<BTreeSet<u32>>,
     parents: OnceCell<Vec<ParentName>>,
     reserved: OnceCell<Vec<Record>>,
@@ -52,6 +53,7 @@ impl<'a> Look<'a> {
             nodes: Memory::default(),
             pools: Memory::default(),
             taken: Memory::default(),
+            taken_at_most: Memory::default(),
             home: OnceCell::new(),
             parents: OnceCell::new(),
             reserved: OnceCell::new(),
@@ -127,6 +129,12 @@ impl<'a> Look<'a> {
     pub(super) fn taken_from(&self, pool: &PoolName) -> Rc<Vec<Record>> {
         remember(&self.taken, pool.clone(), |pool| {
             Rc::new(self.inventory.taken_from(pool))
+        })
+    }
+
+    pub(super) fn taken_at_most(&self, pool: &PoolName) -> u32 {
+        remember(&self.taken_at_most, pool.clone(), |pool| {
+            self.inventory.taken_at_most(pool)
         })
     }
 

@@ -127,7 +127,7 @@ impl Planner<'_> {
         };
         let mut order: Vec<usize> = all.collect();
         match pool.placement {
-            Placement::Order => order.sort_by_key(|index| {
+            Placement::Order => order.sort_by_cached_key(|index| {
                 let one = &choice.candidates[*index];
                 (distance(one), one.member, one.rank, &one.place.parent)
             }),
