@@ -8,6 +8,7 @@ mod numa;
 mod pick;
 mod place;
 mod plan;
+mod random;
 mod shared;
 mod swap;
 

@@ -2,6 +2,13 @@
 
 use super::*;
 use crate::support::Snapshot;
+use std::time::Duration;
+
+use automdev::host::clock::Deadline;
+use automdev::host::ledger::Ledger;
+use automdev::host::machine::Machine;
+use automdev::host::pools::swap::put_all_back;
+use automdev::model::settings::Timeouts;
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -160,6 +167,87 @@ fn a_start_that_fails_puts_it_back() {
     before.assert_unchanged(&host.state());
     host.assert_ledger_empty();
     assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+/// One that cannot be put back is told, stays noted, and is put back by the next call that can.
+#[test]
+fn what_cannot_be_put_back_is_told_and_tried_again() {
+    let host = host();
+    let before = host.state();
+    host.prepare(&vm(1, &["p"])).done();
+    host.kernel().configure(|config| {
+        config.errors.insert("mtty-1/create".to_owned(), 5);
+    });
+    host.release(&vm(1, &["p"])).refused(&format!(
+        "vm1: {IDLE}, which made way for {}, is not put back (mtty-1 on a): the driver of a answers I/O error (EIO); \
+         look at the kernel's log (dmesg)",
+        device(16)
+    ));
+    assert_eq!(host.devices(), [place(OTHER)]);
+    assert_eq!(host.names("run/automdev/swaps"), [IDLE]);
+    // It is nobody else's meanwhile.
+    let answer = host.prepare(&vm(2, &["p", "p"]));
+    assert!(
+        answer
+            .stderr
+            .contains(&format!("device {IDLE} (in use by {}", device(16))),
+        "{}",
+        answer.stderr
+    );
+    host.kernel().configure(|config| config.errors.clear());
+    host.release(&vm(1, &["p"])).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+    assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+/// The same for whoever tidies up, where no call for that domain ever comes.
+#[test]
+fn all_that_is_owed_is_put_back() {
+    let host = host();
+    let before = host.state();
+    host.prepare(&vm(1, &["p", "p"])).done();
+    let kernel = host.kernel();
+    let machine = Machine {
+        root: host.root(),
+        kernel: &kernel,
+        timeouts: Timeouts::default(),
+        callouts: false,
+        cordon: Vec::new(),
+        deadline: Deadline::after(Duration::from_secs(60)),
+    };
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    // What stands in their place is there.
+    assert_eq!(put_all_back(&machine, &ledger).len(), 0);
+    assert_eq!(host.devices(), [place(&device(16)), place(&device(17))]);
+    host.kernel().configure(|config| {
+        config.errors.insert("mtty-1/create".to_owned(), 5);
+    });
+    assert!(!host.release(&vm(1, &["p", "p"])).succeeded());
+    assert_eq!(put_all_back(&machine, &ledger).len(), 2);
+    host.kernel().configure(|config| config.errors.clear());
+    assert_eq!(put_all_back(&machine, &ledger).len(), 0);
+    before.assert_unchanged(&host.state());
+    assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+    host.release(&vm(1, &["p", "p"])).done();
+    host.assert_ledger_empty();
+}
+
+/// It comes back as its definition says by then.
+#[test]
+fn it_comes_back_as_it_is_defined_by_then() {
+    let host = host();
+    host.prepare(&vm(1, &["p"])).done();
+    host.definition("a", IDLE, "mtty-1", &[("power/control", "auto")]);
+    host.release(&vm(1, &["p"])).done();
+    let control = || host.read(format!("sys/bus/mdev/devices/{IDLE}/power/control"));
+    assert_eq!(control().as_deref(), Some("auto"));
+    // Without one, as it said when it made way.
+    host.prepare(&vm(1, &["p"])).done();
+    fs::remove_file(host.at(format!("etc/mdevctl.d/a/{IDLE}"))).expect("a definition");
+    host.release(&vm(1, &["p"])).done();
+    assert_eq!(control().as_deref(), Some("auto"));
+    host.assert_ledger_empty();
 }
 
 #[derive(Debug, Clone, Copy)]
