@@ -249,9 +249,9 @@ fn left_over(record: &Record, holders: &[Holder]) -> Option<Problem> {
         return None;
     }
     let text = match record.state {
-        State::Creating => "automdev was interrupted while it made it",
-        State::Ready => "automdev made it, and nobody uses it any more",
-        State::Removing => "automdev was interrupted while it removed it",
+        State::Creating => "automdev was interrupted while it made it; run automdev reconcile",
+        State::Ready => "automdev made it, and nobody uses it any more; run automdev reconcile",
+        State::Removing => "automdev was interrupted while it removed it; run automdev reconcile",
     };
     Some(Problem {
         code: "left-over",

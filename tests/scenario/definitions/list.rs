@@ -190,7 +190,7 @@ fn what_somebody_left_is_marked() {
     host.prepare(&Domain::new("vm1", 1).with(A)).done();
     let listed = automdev(&host, "list").printed();
     assert!(
-        listed.contains("claimed by vm1 (gone)\n      ! automdev made it, and nobody uses it any more\n"),
+        listed.contains("claimed by vm1 (gone)\n      ! automdev made it, and nobody uses it any more; run automdev reconcile\n"),
         "{listed}"
     );
 }
