@@ -290,7 +290,8 @@ fn another_domains_device() {
 #[test]
 fn a_device_that_is_still_being_removed() {
     let host = defined();
-    host.timeouts("idle = 0.1\nclaim = 0.1");
+    // What goes on in the background would be seen as a change.
+    host.timeouts("idle = 0.1\nclaim = 0.1\nretry = 0");
     let other = Domain::new("other", 2).with(A);
     host.prepare(&other).done();
     let group = host.group(A).expect("the device is active");
