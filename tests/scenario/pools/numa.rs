@@ -5,6 +5,7 @@ use super::*;
 /// Four GPUs on four nodes of four processors each, one more that belongs to none.
 fn host(numa: &str) -> Host {
     let host = Host::new();
+    host.timeouts("gone = 0\nretry = 0");
     for node in 0..4 {
         let name = format!("0000:4{node}:00.0");
         host.nvidia(&name);
@@ -82,7 +83,10 @@ fn a_far_place_is_taken_where_it_is_only_preferred() {
     let requiring = host("require");
     fill(&requiring, "0000:42:00.0");
     assert_eq!(gpu(&requiring, &tuned(1, NODE_2), 1), "nvidia-231 0000:50:00.0");
-    requiring.file("etc/automdev/automdev.toml", "cordon = ['0000:50:*']\n");
+    requiring.file(
+        "etc/automdev/automdev.toml",
+        "cordon = ['0000:50:*']\n[timeouts]\ngone = 0\nretry = 0\n",
+    );
     requiring.prepare(&tuned(1, NODE_2)).refused(&format!(
         "vm1: cannot create {}: pool vgpu has no place for it: nvidia-231 (0000:40:00.0 on NUMA node 0; 0000:41:00.0 \
          on NUMA node 1; 0000:42:00.0 full; 0000:43:00.0 on NUMA node 3; 0000:50:00.0 cordoned); stop a domain that \

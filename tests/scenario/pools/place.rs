@@ -5,6 +5,8 @@ use super::*;
 /// Three whole GPUs, on each of which there is room for 8 of 2 GB.
 fn gpus() -> Host {
     let host = Host::new();
+    // NVIDIA's driver is given no time to take its devices away itself.
+    host.timeouts("gone = 0\nretry = 0");
     for name in ["0000:41:00.0", "0000:42:00.0", "0000:43:00.0"] {
         host.nvidia(name);
     }
@@ -99,6 +101,7 @@ fn spread_within_a_domain() {
 #[test]
 fn virtual_functions_are_one_gpu() {
     let host = Host::new();
+    host.timeouts("gone = 0\nretry = 0");
     host.nvidia_sriov("0000:61:00.0", 4)
         .nvidia_sriov("0000:62:00.0", 4);
     host.pool(
