@@ -109,6 +109,8 @@ fn print(text: &mut String, leftover: &Leftover, mode: Mode, palette: Palette) {
         (Outcome::Removed, Mode::DryRun) => ("would remove", palette.odd),
         (Outcome::Forgotten, Mode::Act) => ("forgot", palette.good),
         (Outcome::Forgotten, Mode::DryRun) => ("would forget", palette.odd),
+        (Outcome::PutBack, Mode::Act) => ("put back", palette.good),
+        (Outcome::PutBack, Mode::DryRun) => ("would put back", palette.odd),
         (Outcome::Kept(_), _) => ("kept", palette.bad),
     };
     put!(text, "{style}{word}{style:#} {}\n", one_line(&sentence(leftover)));

@@ -70,7 +70,7 @@ fn ledger(root: &Root, kernel: &dyn Kernel, timeouts: Timeouts) -> Vec<Finding> 
                 mend: None,
                 ..Finding::problem(AREA, hindrance.as_str(), text, "")
             },
-            Outcome::Removed | Outcome::Forgotten => {
+            Outcome::Removed | Outcome::Forgotten | Outcome::PutBack => {
                 Finding::problem(AREA, "left-over", text, "automdev reconcile")
             }
         }

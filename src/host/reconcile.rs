@@ -5,6 +5,7 @@
 //!                 a claim of one that is gone             dropped; the device of ours with it, once nobody claims it
 //!                 a list of what is not claimed any more  dropped
 //! each record     that nobody claims                      the device is removed, then it
+//! each swap       for a device that is gone               what made way for it is made again
 //! ```
 //!
 //! A device that somebody uses stays, and so does all that is known of it. It takes the locks that everybody takes, for
@@ -25,6 +26,7 @@ use crate::model::leftover::{Hindrance, Leftover, Outcome, Party};
 use crate::model::names::MdevUuid;
 
 mod device;
+mod swaps;
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,9 +55,11 @@ pub fn host(machine: &Machine<'_>, mode: Mode) -> Result<Vec<Leftover>, LedgerEr
     for (claimant, devices) in by_claimant(&entries) {
         reconciler.claimant(claimant, devices);
     }
-    for uuid in entries.records {
+    let owed: Vec<MdevUuid> = ledger.swaps().into_iter().map(|swap| swap.device).collect();
+    for uuid in entries.records.into_iter().filter(|uuid| !owed.contains(uuid)) {
         reconciler.record(uuid);
     }
+    reconciler.swaps();
     Ok(reconciler.leftovers)
 }
 
@@ -70,6 +74,7 @@ pub fn claimant(machine: &Machine<'_>, claimant: Claimant, mode: Mode) -> Result
     if ledger.has_holdings(claimant) {
         reconciler.claimant(claimant, BTreeSet::new());
     }
+    reconciler.swaps();
     Ok(reconciler.leftovers)
 }
 

@@ -141,6 +141,21 @@ impl<'a> Survey<'a> {
         self
     }
 
+    /// What a parent's driver answers; nothing any more once it has failed to.
+    fn ask<T>(
+        &self,
+        parent: &ParentName,
+        question: impl FnOnce() -> Result<Option<T>, sysfs::Unanswered>,
+    ) -> Option<T> {
+        if self.silent.borrow().contains(parent) {
+            return None;
+        }
+        question().unwrap_or_else(|sysfs::Unanswered| {
+            self.silent.borrow_mut().insert(parent.clone());
+            None
+        })
+    }
+
     /// Whether a record is about a device that is there or to come, and not left by a call that died.
     fn is_live(&self, record: &Record) -> bool {
         sysfs::inode_below(self.root, &record.parent, record.uuid).is_some()
@@ -288,18 +303,9 @@ impl Inventory for Survey<'_> {
     }
 
     fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
-        if self.is_silent(parent) {
-            return None;
-        }
-        let offer = sysfs::offer(
-            self.root,
-            self.ledger.kernel(),
-            (parent, mdev_type),
-            self.deadline,
-        );
-        offer.unwrap_or_else(|sysfs::Unanswered| {
-            self.silent.borrow_mut().insert(parent.clone());
-            None
+        self.ask(parent, || {
+            let it = (parent, mdev_type);
+            sysfs::offer(self.root, self.ledger.kernel(), it, self.deadline)
         })
     }
 
@@ -364,7 +370,10 @@ impl Inventory for Survey<'_> {
     }
 
     fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
-        sysfs::available(self.root, parent, mdev_type)
+        self.ask(parent, || {
+            let it = (parent, mdev_type);
+            sysfs::available(self.root, self.ledger.kernel(), it, self.deadline)
+        })
     }
 
     fn devices_below(&self, parent: &ParentName) -> u32 {

@@ -179,13 +179,23 @@ pub fn offer(
 }
 
 /// How many more of a type a parent can make; none where it does not offer the type.
-#[must_use]
-pub fn available(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
+///
+/// # Errors
+/// The driver does not answer in time.
+pub fn available(
+    root: &Root,
+    kernel: &dyn Kernel,
+    (parent, mdev_type): (&ParentName, &TypeName),
+    deadline: Deadline,
+) -> Result<Option<u32>, Unanswered> {
     let folder = type_folder(root, parent, mdev_type);
-    match files::read_short(&folder.join("available_instances")) {
-        Some(count) => Some(count.parse().unwrap_or_default()),
-        None => folder.is_dir().then_some(0),
+    if !folder.is_dir() {
+        return Ok(None);
     }
+    let count = ask(kernel, &folder.join("available_instances"), deadline)?;
+    Ok(Some(
+        count.and_then(|count| count.parse().ok()).unwrap_or_default(),
+    ))
 }
 
 /// Whether a parent offers a type, and all of its files are there: the kernel makes the folder of its devices last

@@ -34,6 +34,8 @@ pub enum Outcome {
     Removed,
     /// Only what was known is forgotten: there is no device of ours.
     Forgotten,
+    /// A device of a pool that had made way for one that is gone is made again.
+    PutBack,
     /// It stays, for another time.
     Kept(Hindrance),
 }
@@ -64,6 +66,7 @@ impl Outcome {
         match self {
             Outcome::Removed => "remove",
             Outcome::Forgotten => "forget",
+            Outcome::PutBack => "put-back",
             Outcome::Kept(_) => "keep",
         }
     }
@@ -73,7 +76,7 @@ impl Outcome {
     pub const fn hindrance(self) -> Option<Hindrance> {
         match self {
             Outcome::Kept(hindrance) => Some(hindrance),
-            Outcome::Removed | Outcome::Forgotten => None,
+            Outcome::Removed | Outcome::Forgotten | Outcome::PutBack => None,
         }
     }
 }

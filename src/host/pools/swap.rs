@@ -103,25 +103,6 @@ pub fn put_back(machine: &Machine<'_>, ledger: &Ledger<'_>, stand_in: MdevUuid) 
     Ok(())
 }
 
-/// Puts back all that made way for devices that are gone, whoever it was that did not: what a domain without a
-/// `release` left. One that somebody is at work on is left to him. The caller holds no device's lock.
-#[must_use]
-pub fn put_all_back(machine: &Machine<'_>, ledger: &Ledger<'_>) -> Vec<PutBackError> {
-    let mut errors = Vec::new();
-    for Swap { device, stand_in, .. } in ledger.swaps() {
-        if ledger.is_busy(device) || ledger.is_busy(stand_in) {
-            continue;
-        }
-        let locked = ledger.lock_devices([device, stand_in], machine.deadline);
-        let done = match &locked {
-            Ok(_) => put_back(machine, ledger, stand_in),
-            Err(_) => continue,
-        };
-        errors.extend(done.err());
-    }
-    errors
-}
-
 fn swaps_for(ledger: &Ledger<'_>, stand_in: MdevUuid) -> impl Iterator<Item = Swap> {
     let swaps = ledger.swaps().into_iter();
     swaps.filter(move |swap| swap.stand_in == stand_in)

@@ -182,7 +182,7 @@ impl<'a> Viewer<'a> {
 
     fn place(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<PlaceUsage> {
         Some(PlaceUsage {
-            available: sysfs::available(self.root, parent, mdev_type)?,
+            available: self.available(parent, mdev_type)?,
             is_cordoned: self.cordon.iter().any(|glob| glob.matches(parent.as_str())),
             node: numa::of_parent(self.root, parent),
             parent: parent.clone(),
@@ -239,6 +239,13 @@ impl<'a> Viewer<'a> {
             free,
             used,
         }
+    }
+
+    /// How many more of a type a parent can make: none, where its driver does not say.
+    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
+        let deadline = Deadline::after(PATIENCE);
+        let available = sysfs::available(self.root, self.kernel, (parent, mdev_type), deadline);
+        available.unwrap_or(Some(0))
     }
 
     /// How many more can be made. The functions of one GPU may all tell of its last place.

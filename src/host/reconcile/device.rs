@@ -119,7 +119,7 @@ impl Reconciler<'_> {
     }
 
     /// Whether a device of ours has been seen to already, which a dry run does not see from the ledger.
-    fn is_given_back(&self, uuid: MdevUuid) -> bool {
+    pub(super) fn is_given_back(&self, uuid: MdevUuid) -> bool {
         self.mode == Mode::DryRun
             && self.leftovers.iter().any(|leftover| {
                 leftover.uuid == Some(uuid)
@@ -217,10 +217,7 @@ impl Reconciler<'_> {
                 .is_some()
     }
 
-    /// Drops the claims of those who are gone, and removes the device.
-    ///
-    /// Whatever else has to follow the end of a device of ours, such as giving back what it had displaced, belongs
-    /// behind the removal here.
+    /// Drops the claims of those who are gone, and removes the device. What had made way for it comes back later.
     fn carry_out(&self, machine: &Machine<'_>, record: &Record) -> Result<(), (Hindrance, String)> {
         let failed = |error: LedgerError| (Hindrance::Failed, chain(&error));
         for claimant in self.ledger.claimants_of(record.uuid).map_err(failed)? {
@@ -261,7 +258,7 @@ enum Others {
     Live,
 }
 
-fn hindrance(error: &RemoveError) -> Hindrance {
+pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
     use crate::host::kernel::WriteError;
     match error {
         RemoveError::InUse { .. } => Hindrance::InUse,

@@ -2,13 +2,6 @@
 
 use super::*;
 use crate::support::Snapshot;
-use std::time::Duration;
-
-use automdev::host::clock::Deadline;
-use automdev::host::ledger::Ledger;
-use automdev::host::machine::Machine;
-use automdev::host::pools::swap::put_all_back;
-use automdev::model::settings::Timeouts;
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -201,35 +194,41 @@ fn what_cannot_be_put_back_is_told_and_tried_again() {
     assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
 }
 
-/// The same for whoever tidies up, where no call for that domain ever comes.
+/// The same by whoever tidies up, where no call for that domain ever comes.
 #[test]
-fn all_that_is_owed_is_put_back() {
+fn reconcile_puts_back_all_that_is_owed() {
     let host = host();
     let before = host.state();
     host.prepare(&vm(1, &["p", "p"])).done();
-    let kernel = host.kernel();
-    let machine = Machine {
-        root: host.root(),
-        kernel: &kernel,
-        timeouts: Timeouts::default(),
-        callouts: false,
-        cordon: Vec::new(),
-        deadline: Deadline::after(Duration::from_secs(60)),
-    };
-    let ledger = Ledger::look(&machine.root, machine.kernel);
-    // What stands in their place is there.
-    assert_eq!(put_all_back(&machine, &ledger).len(), 0);
+    // What stands in their place is somebody's.
+    host.reconcile(&[]).printed(0, &["nothing was left over"]);
     assert_eq!(host.devices(), [place(&device(16)), place(&device(17))]);
+    host.age(601);
+    let lines = |removed: &str, put_back: &str| {
+        let gone = [16, 17].map(|number| format!("{removed} {} (mtty-1 on a): vm1 is gone", device(number)));
+        let back = [(IDLE, 16), (OTHER, 17)].map(|(uuid, number)| {
+            format!(
+                "{put_back} {uuid}: it had made way for {}, which is gone",
+                device(number)
+            )
+        });
+        [gone, back].concat()
+    };
+    let would = lines("would remove", "would put back");
+    let would: Vec<&str> = would.iter().map(String::as_str).collect();
+    host.reconcile(&["--dry-run"]).printed(0, &would);
+    // One cannot be made just now, and is tried again.
     host.kernel().configure(|config| {
         config.errors.insert("mtty-1/create".to_owned(), 5);
     });
-    assert!(!host.release(&vm(1, &["p", "p"])).succeeded());
-    assert_eq!(put_all_back(&machine, &ledger).len(), 2);
+    assert_eq!(host.reconcile(&[]).status, Some(1));
+    assert_eq!(host.devices(), Vec::<String>::new());
     host.kernel().configure(|config| config.errors.clear());
-    assert_eq!(put_all_back(&machine, &ledger).len(), 0);
+    let done = lines("removed", "put back").split_off(2);
+    let done: Vec<&str> = done.iter().map(String::as_str).collect();
+    host.reconcile(&[]).printed(0, &done);
     before.assert_unchanged(&host.state());
     assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
-    host.release(&vm(1, &["p", "p"])).done();
     host.assert_ledger_empty();
 }
 
