@@ -30,7 +30,6 @@ fn host() -> Host {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_device_is_there_while_qemu_runs_in_whichever_form_it_is_given() {
     let host = host();
     let path = format!("/sys/bus/mdev/devices/{A}");
@@ -61,7 +60,6 @@ fn a_device_is_there_while_qemu_runs_in_whichever_form_it_is_given() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn where_nothing_is_to_be_made_it_is_qemu_and_needs_no_rights() {
     let host = host();
     host.create_by_hand("mtty", "mtty-1", A);
@@ -108,7 +106,6 @@ fn where_nothing_is_to_be_made_it_is_qemu_and_needs_no_rights() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_link_in_qemus_place_serves_libvirts_probes() {
     let host = host();
     let link = "/usr/local/bin/qemu-system-x86_64";
@@ -163,7 +160,6 @@ fn a_link_in_qemus_place_serves_libvirts_probes() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_daemonized_qemu_has_its_device_to_its_end() {
     let host = host();
     drop(fs::remove_file("/tmp/qemu.pid"));
@@ -210,7 +206,6 @@ fn a_daemonized_qemu_has_its_device_to_its_end() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn killed_it_leaves_qemu_and_the_next_one_cleans_up() {
     let host = host();
     host.define(B, &Definition::new("mdpy", "mdpy-vga"));
@@ -250,7 +245,6 @@ fn killed_it_leaves_qemu_and_the_next_one_cleans_up() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_qemu_that_does_not_come_to_run_leaves_no_device() {
     let host = host();
     let run = |command: &mut Command, program: &str, rest: &[&str]| {
@@ -291,7 +285,6 @@ fn a_qemu_that_does_not_come_to_run_leaves_no_device() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn signals_reach_qemu_and_its_end_is_told() {
     let host = host();
     let qemu = Qemu::start(&["-S", "-device", &device(A)]);
@@ -322,7 +315,6 @@ fn signals_reach_qemu_and_its_end_is_told() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn an_inherited_descriptor_is_qemus_alone() {
     let host = host();
     let (mut ours, theirs) = UnixStream::pair().expect("sockets");
@@ -351,7 +343,6 @@ fn an_inherited_descriptor_is_qemus_alone() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_qemu_that_leaves_its_memory_to_another_process_gives_its_device_back() {
     let host = host();
     host.define(B, &Definition::new("mdpy", "mdpy-vga"));

@@ -79,7 +79,6 @@ fn finish(mut children: Vec<Child>) -> (usize, Vec<String>) {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn of_several_for_one_device_one_runs() {
     let host = super::host();
     begin();
@@ -99,7 +98,6 @@ fn of_several_for_one_device_one_runs() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn of_fifty_for_24_ports_24_run() {
     super::end_all();
     let host = Host::without_hook();
@@ -124,7 +122,6 @@ fn of_fifty_for_24_ports_24_run() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_libvirt_calls_qemu_with_passes_unchanged() {
     super::end_all();
     let host = Host::new();

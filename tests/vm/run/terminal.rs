@@ -130,7 +130,6 @@ fn guest() -> &'static str {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn keys_reach_the_guest_and_the_terminal_is_as_before() {
     let host = host();
     let mut terminal = Terminal::new();
@@ -158,7 +157,6 @@ fn keys_reach_the_guest_and_the_terminal_is_as_before() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn ctrl_c_reaches_qemu_once_and_from_the_terminal() {
     let host = host();
     let mut terminal = Terminal::new();
@@ -181,7 +179,6 @@ fn ctrl_c_reaches_qemu_once_and_from_the_terminal() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_job_stops_and_comes_back_to_the_foreground() {
     let host = host();
     let mut terminal = Terminal::new();
@@ -215,7 +212,6 @@ fn a_job_stops_and_comes_back_to_the_foreground() {
 }
 
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_terminal_that_goes_away_ends_qemu_as_it_would() {
     let host = host();
     let OpenptyResult { master, slave } = openpty(None, None).expect("a terminal");
