@@ -4,11 +4,14 @@ use super::clock::Deadline;
 use super::kernel::Kernel;
 use super::machine::{self, Machine};
 use super::overview;
+use super::pools::{self, usage::Viewer};
 use super::reconcile::{self, Mode};
 use super::release;
 use super::root::Root;
 use crate::model::finding::{Area, Finding};
 use crate::model::leftover::{Hindrance, Outcome};
+use crate::model::names::PoolName;
+use crate::model::pool::Glob;
 use crate::model::settings::{Settings, Timeouts};
 
 mod confinement;
@@ -34,10 +37,40 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     };
     found.extend(kernel::look(root, kernel));
     found.extend(definitions(root, kernel));
+    found.extend(pools(root, kernel, &settings.cordon));
     found.extend(hook::look(root));
     found.extend(confinement::look(root));
     found.extend(ledger(root, kernel, settings.timeouts));
     found.extend(domains::look(root, settings.select));
+    found
+}
+
+/// The pools, where there are any.
+fn pools(root: &Root, kernel: &dyn Kernel, cordon: &[Glob]) -> Vec<Finding> {
+    const AREA: Area = Area::Pools;
+    let listing = pools::list(root);
+    let viewer = Viewer::new(root, kernel, cordon);
+    let mut found: Vec<Finding> = Vec::new();
+    for (path, why) in &listing.strange {
+        let mend = "rename or remove it: it is passed over";
+        found.push(Finding::problem(
+            AREA,
+            "pool-skipped",
+            format!("{path}: {why}"),
+            mend,
+        ));
+    }
+    for usage in listing.names.iter().filter_map(|name| viewer.pool(name).ok()) {
+        found.extend(usage.problems.iter().map(|problem| {
+            let text = format!("{}: {}", usage.name, problem.text);
+            let mend = format!("correct {}", usage.file);
+            Finding::problem(AREA, problem.code, text, mend)
+        }));
+    }
+    if found.is_empty() && !listing.names.is_empty() {
+        let names: Vec<&str> = listing.names.iter().map(PoolName::as_str).collect();
+        found.push(Finding::good(AREA, "pools", names.join(", ")));
+    }
     found
 }
 

@@ -6,6 +6,7 @@ pub mod usage;
 
 use super::files;
 use super::root::Root;
+use super::trust;
 use crate::model::fault::Fault;
 use crate::model::names::PoolName;
 use crate::model::pool::{Pool, PoolError};
@@ -31,8 +32,14 @@ pub fn file(name: &PoolName) -> String {
 /// There is none, or its file cannot be used.
 pub fn load(root: &Root, name: &PoolName) -> Result<Pool, PoolError> {
     let file = file(name);
-    let content = match files::read_bounded(&root.path(&file), MOST_BYTES) {
-        Ok(content) => content.ok_or(PoolError::Absent)?,
+    let path = root.path(&file);
+    let content = match files::read_bounded(&path, MOST_BYTES) {
+        Ok(None) => return Err(PoolError::Absent),
+        Ok(Some(content)) => trust::check(&path, 2).map(|()| content),
+        Err(error) => Err(error),
+    };
+    let content = match content {
+        Ok(content) => content,
         Err(error) => {
             let why = error.to_string();
             return Err(PoolError::Unreadable { file, why });

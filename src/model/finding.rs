@@ -24,6 +24,8 @@ pub enum Area {
     Kernel,
     /// The persistent definitions, and the devices that are there.
     Definitions,
+    /// The named pools.
+    Pools,
     /// The link in libvirt's hooks folder.
     Hook,
     /// What confines libvirt's daemon: `AppArmor`, `SELinux`.
@@ -42,6 +44,7 @@ impl Area {
             Area::Settings => "settings",
             Area::Kernel => "kernel",
             Area::Definitions => "definitions",
+            Area::Pools => "pools",
             Area::Hook => "hook",
             Area::Confinement => "confinement",
             Area::Ledger => "ledger",

@@ -89,7 +89,7 @@ fn a_healthy_host_is_told_so() {
 /// Breaks a healthy host, and names what is to be found.
 type Broken = (&'static str, fn(&Tree));
 
-const BROKEN: [Broken; 20] = [
+const BROKEN: [Broken; 22] = [
     ("settings-broken", |host| {
         host.file("etc/automdev/automdev.toml", "selct = 'managed'\n");
     }),
@@ -156,6 +156,14 @@ const BROKEN: [Broken; 20] = [
         fs::remove_dir_all(host.at("etc/mdevctl.d/mtty")).expect("the definitions");
         fs::remove_file(host.at("sys/class/mdev_bus/mtty")).expect("the parent");
     }),
+    ("pool-broken", |host| {
+        host.file("etc/automdev/pools.d/p.toml", "[[member]]\ntyp = 'mtty-2'\n");
+    }),
+    ("pool-broken", |host| {
+        host.file("etc/automdev/pools.d/p.toml", "[[member]]\ntype = 'mtty-2'\n");
+        let mode = fs::Permissions::from_mode(0o666);
+        fs::set_permissions(host.at("etc/automdev/pools.d/p.toml"), mode).expect("its mode");
+    }),
     ("left-over", |host| {
         let uuid = "00000000-0000-4000-8000-000000000001";
         host.file(
@@ -182,7 +190,10 @@ fn what_is_broken_is_named_and_nothing_else() {
 
 #[test]
 fn what_only_looks_broken_is_not_named() {
-    let fine: [fn(&Tree); 5] = [
+    let fine: [fn(&Tree); 6] = [
+        |host| {
+            host.file("etc/automdev/pools.d/p.toml", "[[member]]\ntype = 'mtty-2'\n");
+        },
         // A hook was there when the daemon began, so it looks at all of them.
         |host| {
             host.file("proc/stat", "btime 3000000000\n")
