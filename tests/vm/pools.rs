@@ -26,7 +26,6 @@ fn printed(number: usize, pools: &[&'static str]) -> (String, String) {
 
 /// The same XML on a host whose pool is one thing, then on one whose pool is another.
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn one_xml_fits_hosts_that_differ() {
     let host = Host::new();
     let domain = domain(1, &["any"]);
@@ -67,7 +66,6 @@ fn one_xml_fits_hosts_that_differ() {
 
 /// mdpy has 4 places, mbochs 4 large ones, mtty 24: which of them comes first is the pool's to say.
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn order_pack_and_spread() {
     let host = Host::new();
     let members = "[[member]]\ntype = 'mbochs-large'\nlimit = 1\n[[member]]\ntype = 'mdpy-vga'\n[[member]]\ntype = 'mtty-1'\n";
@@ -108,7 +106,6 @@ fn order_pack_and_spread() {
 
 /// 256 MB in all: three of 64 and one of 16 leave no room for a fourth of 64, which every count still promises.
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn what_shares_room_goes_elsewhere_when_the_kernel_says_so() {
     let host = Host::new();
     host.pool("large", "[[member]]\ntype = 'mbochs-large'\n");
@@ -156,7 +153,6 @@ fn start(name: &str, operation: &[&str; 2], xml: &str) -> Child {
 
 /// 60 domains of mixed sizes at once: never one too many, and nobody refused who would fit into what is left.
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn sixty_at_once_against_pools_that_hold_fewer() {
     const DOMAINS: usize = 60;
     let host = Host::new();
@@ -230,7 +226,6 @@ fn sixty_at_once_against_pools_that_hold_fewer() {
 /// Two that were made beforehand fill their parent. One makes way for the domain's own and comes back, also when the
 /// hook is killed at any moment.
 #[test]
-#[ignore = "not shown on both generations yet; cargo xtask test --full runs it"]
 fn a_device_makes_way_and_comes_back() {
     let host = Host::new();
     host.settings("[timeouts]\nclaim = 0\n");
