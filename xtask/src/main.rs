@@ -1,5 +1,6 @@
 //! The project's chores.
 
+mod bench;
 mod demo;
 mod test;
 mod vm;
@@ -25,6 +26,8 @@ enum Chore {
     Demo,
     /// Run every test: format, lints, unit and scenario tests, the demonstration, tests on real hosts
     Test(test::Arguments),
+    /// Measure what automdev costs, beside what it is compared with
+    Bench(bench::Arguments),
     /// Disposable Debian hosts with real libvirt, QEMU, mdevctl and sample mdev drivers
     Vm(vm::Arguments),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match arguments.chore {
         Chore::Demo => demo::main(),
         Chore::Test(arguments) => test::main(&arguments),
+        Chore::Bench(arguments) => bench::main(&arguments),
         Chore::Vm(arguments) => vm::main(arguments),
     };
     done.unwrap_or_else(|error| {

@@ -1,0 +1,121 @@
+//! Runs the two calls of a case in turn, and counts what each does.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::case::{Call, Case};
+
+/// What a case came to.
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) own: Cost,
+    pub(crate) peer: Cost,
+    pub(crate) goal: Option<f64>,
+}
+
+/// What one call costs.
+pub(crate) struct Cost {
+    pub(crate) name: String,
+    /// The middle of all runs.
+    pub(crate) median: Duration,
+    /// A quarter of the runs took no longer than the first, and a quarter no less than the second.
+    pub(crate) quartiles: (Duration, Duration),
+    /// In user space, over all of its processes.
+    pub(crate) instructions: u64,
+    /// The same.
+    pub(crate) system_calls: u64,
+}
+
+pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
+    let (mut own, mut peer) = (Vec::new(), Vec::new());
+    // The first of each fills the caches.
+    for run in 0..=runs {
+        let times = (time(&case.own)?, time(&case.peer)?);
+        if run > 0 {
+            own.push(times.0);
+            peer.push(times.1);
+        }
+    }
+    Ok(Measured {
+        name: case.name.clone(),
+        own: cost(&case.own, own)?,
+        peer: cost(&case.peer, peer)?,
+        goal: case.goal,
+    })
+}
+
+fn cost(call: &Call, mut times: Vec<Duration>) -> Result<Cost> {
+    times.sort_unstable();
+    Ok(Cost {
+        name: call.name.clone(),
+        median: times[times.len() / 2],
+        quartiles: (times[times.len() / 4], times[times.len() * 3 / 4]),
+        instructions: instructions(call)?,
+        system_calls: system_calls(call)?,
+    })
+}
+
+fn time(call: &Call) -> Result<Duration> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments);
+    feed(&mut command, call)?;
+    let begun = Instant::now();
+    let status = command.status().with_context(|| call.name.clone())?;
+    let took = begun.elapsed();
+    // That a dry run says no, or a hook of somebody's refuses, is an answer as well.
+    if status.code().is_none() {
+        bail!("{}: {status}", call.name);
+    }
+    Ok(took)
+}
+
+fn feed(command: &mut Command, call: &Call) -> Result<()> {
+    let input = match &call.input {
+        Some(file) => File::open(file)
+            .with_context(|| format!("{}", file.display()))?
+            .into(),
+        None => Stdio::null(),
+    };
+    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(())
+}
+
+/// Runs it under a tool whose report goes to a file, and returns the report.
+fn under(tool: &[&str], report: &str, call: &Call) -> Result<String> {
+    let mut command = Command::new(tool[0]);
+    command.args(&tool[1..]).arg(&call.program).args(&call.arguments);
+    feed(&mut command, call)?;
+    command.status().with_context(|| tool[0].to_owned())?;
+    let text = std::fs::read_to_string(report).with_context(|| report.to_owned())?;
+    std::fs::remove_file(report)?;
+    Ok(text)
+}
+
+/// Counted by callgrind, which says for each process `Collected : NUMBER`.
+fn instructions(call: &Call) -> Result<u64> {
+    let report = format!("/dev/shm/automdev-bench-{}.log", std::process::id());
+    let log = format!("--log-file={report}");
+    let tool = [
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+        "--trace-children=yes",
+        &log,
+    ];
+    let text = under(&tool, &report, call)?;
+    let counts = text.lines().filter_map(|line| line.split_once("Collected : "));
+    let counts = counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok());
+    Ok(counts.sum())
+}
+
+/// Counted by strace, whose table ends with `100.00 SECONDS USECS CALLS [ERRORS] total`.
+fn system_calls(call: &Call) -> Result<u64> {
+    let report = format!("/dev/shm/automdev-bench-{}.strace", std::process::id());
+    let text = under(&["strace", "-f", "-c", "-o", &report], &report, call)?;
+    let total = text.lines().rfind(|line| line.trim_end().ends_with(" total"));
+    let calls = total.and_then(|line| line.split_ascii_whitespace().nth(3)?.parse().ok());
+    calls.with_context(|| format!("strace counted nothing for {}", call.name))
+}
