@@ -132,9 +132,16 @@ pub fn uninstall(root: &Root, kernel: &dyn Kernel, args: &UninstallArgs) -> anyh
 fn users(root: &Root, kernel: &dyn Kernel) -> Vec<String> {
     let ledger = Ledger::look(root, kernel);
     let claimants = ledger.claimants().unwrap_or_default();
+    // What somebody else made stays anyway.
+    let has_ours = |claimant: &Claimant| {
+        let held = ledger.holdings(*claimant).ok().flatten().unwrap_or_default();
+        held.devices
+            .iter()
+            .any(|uuid| !matches!(ledger.record(*uuid), Ok(None)))
+    };
     let domains = claimants
         .into_iter()
-        .filter(|claimant| matches!(claimant, Claimant::Domain(_)));
+        .filter(|claimant| matches!(claimant, Claimant::Domain(_)) && has_ours(claimant));
     let mut names: Vec<String> = domains
         .map(|claimant| match ledger.holdings(claimant) {
             Ok(Some(holdings)) => holdings.name,

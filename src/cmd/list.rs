@@ -1,15 +1,19 @@
 //! `automdev list`: the definitions and the devices of this host, side by side.
 
+use anyhow::bail;
+
 use super::colour::Palette;
 use super::format::{Format, push_json, push_wrapped, put};
 use super::{Status, complain, output};
 use crate::host::kernel::Kernel;
 use crate::host::overview::{self, Overview};
 use crate::host::root::Root;
-use crate::host::{release, types};
+use crate::host::{release, sysfs, types};
 use crate::model::claim::{Holder, Life};
 use crate::model::definition::Start;
+use crate::model::inventory::ParentState;
 use crate::model::names::printable;
+use crate::model::nearest::nearest;
 use crate::model::nodedev;
 use crate::model::overview::{LedgerAccess, Maker, Row};
 
@@ -45,6 +49,17 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
     if let Some(name) = &args.parent {
         let name = nodedev::kernel_name(name, &types::known(root))?;
         overview.rows.retain(|row| row.parent == name);
+        if overview.rows.is_empty() && sysfs::parent_state(root, &name) == ParentState::Absent {
+            let near: Vec<String> = nearest(&name, sysfs::parents(root))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            let near = match near.as_slice() {
+                [] => String::new(),
+                near => format!(" (did you mean {}?)", near.join(", ")),
+            };
+            bail!("this host has no device {name}{near}, and nothing is defined on it");
+        }
     }
     if args.problems {
         overview.rows.retain(|row| !row.problems.is_empty());

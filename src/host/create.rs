@@ -9,6 +9,7 @@ use super::callouts::CalloutError;
 use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
+use super::release::chain;
 use super::remove::RemoveError;
 use super::sysfs;
 use crate::model::claim::{Record, State};
@@ -61,7 +62,7 @@ pub enum CreateError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The device that was to make way for it did not.
-    #[error("{device}, which is to make way for it, cannot be removed: {cause}")]
+    #[error("{device}, which is to make way for it, cannot be removed: {}", chain(cause))]
     NoWay {
         /// The device.
         device: MdevUuid,

@@ -59,6 +59,7 @@ pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<Vec<MdevUuid>
         is_left: false,
         refused: Vec::new(),
         locked: Vec::new(),
+        has_cleared: false,
     };
     let prepared = preparation.run();
     // Its locks are let go of by now.
@@ -79,6 +80,8 @@ struct Preparation<'a> {
     refused: Vec<Together>,
     /// The devices that are locked in this round.
     locked: Vec<MdevUuid>,
+    /// What made way for a device that goes elsewhere now has been put back, as far as it could be.
+    has_cleared: bool,
 }
 
 impl Preparation<'_> {
@@ -129,6 +132,10 @@ impl Preparation<'_> {
             {
                 drop(host_lock);
                 self.clear(&plan)?;
+            } else if !self.has_cleared && self.has_old_swaps(&plan) {
+                drop(host_lock);
+                self.has_cleared = true;
+                self.clear_old_swaps(&plan);
             } else {
                 let carried_out = self.carry_out(&plan, &held, host_lock);
                 // A start that failed leaves the list of what it claims where it could not undo all.
@@ -218,7 +225,8 @@ impl Preparation<'_> {
         let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
             .until(deadline)
             .placing(&self.machine.cordon, self.request.affinity.clone())
-            .after(&self.refused);
+            .after(&self.refused)
+            .holding(&self.locked);
         let plan = plan::plan(&self.request.wanted, &survey, patience);
         survey.finish()?;
         Ok(plan)
@@ -311,7 +319,6 @@ impl Preparation<'_> {
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
         self.note_holdings(plan, held)?;
-        self.clear_old_swaps(plan);
         let mut made = Made::new(&self.machine, self.ledger, self.request.claimant);
         let reserved = self.reserve(plan, &mut made);
         drop(host_lock);
@@ -329,16 +336,27 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// Puts back what made way for a device in an earlier start, where it goes elsewhere now.
+    /// Whether something made way for a device in an earlier start that goes elsewhere now.
+    fn has_old_swaps(&self, plan: &Plan) -> bool {
+        self.old_swaps(plan).next().is_some()
+    }
+
+    /// Puts that back.
     fn clear_old_swaps(&self, plan: &Plan) {
-        let swaps = self.ledger.swaps();
-        for (wanted, action) in &plan.devices {
-            let Action::Create(place) = action else { continue };
-            let is_other = |swap: &Swap| swap.stand_in == wanted.uuid && replaced(place) != Some(swap.device);
-            if swaps.iter().any(is_other) {
-                self.put_back(wanted.uuid);
-            }
+        for uuid in self.old_swaps(plan) {
+            self.put_back(uuid);
         }
+    }
+
+    fn old_swaps(&self, plan: &Plan) -> impl Iterator<Item = MdevUuid> {
+        let swaps = self.ledger.swaps();
+        plan.devices.iter().filter_map(move |(wanted, action)| {
+            let Action::Create(place) = action else {
+                return None;
+            };
+            let is_other = |swap: &Swap| swap.stand_in == wanted.uuid && replaced(place) != Some(swap.device);
+            swaps.iter().any(is_other).then_some(wanted.uuid)
+        })
     }
 
     /// Notes what the claimant may claim: what it wants, or has instead, and what it still has.

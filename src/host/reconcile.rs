@@ -13,6 +13,7 @@
 //! else. What is decided without the locks is decided again under them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::clock::Deadline;
 use super::ledger::{Entries, Ledger, LedgerError, LockError};
@@ -185,7 +186,11 @@ impl<'a> Reconciler<'a> {
         let name = self.name_of(claimant, &devices);
         let party = Party { claimant, name };
         let mut is_left = false;
+        let begun = Instant::now();
         for uuid in devices {
+            let mut machine = self.fresh();
+            // Their guest has ended, and their drivers have been cleaning up since then, all of them.
+            machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
             is_left |= self.device_of(&machine, &party, uuid) == device::After::Left;
         }
         if !is_left && self.ledger.has_holdings(claimant) {

@@ -99,7 +99,8 @@ pub fn remove(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Res
     remove_of(machine, ledger, record, Past::Used)
 }
 
-/// The same for a device that this call has made, for a start that comes to nothing.
+/// The same for a device that no guest has used: one that this call has made, for a start that comes to nothing, or an
+/// idle one of a pool.
 ///
 /// # Errors
 /// See [`RemoveError`].

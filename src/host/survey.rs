@@ -24,6 +24,9 @@ use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::plan::{Wanted, is_ours};
 use crate::model::pool::{Glob, MemberKind, Pool, PoolError};
 
+/// As long as one driver is waited for, which usually answers at once: the host is locked meanwhile.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// As long as drivers are asked, where nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -94,6 +97,7 @@ pub struct Survey<'a> {
     cordon: &'a [Glob],
     affinity: Affinity,
     refused: Vec<Together>,
+    locked: Vec<MdevUuid>,
     failures: RefCell<Vec<Failure>>,
     /// Until then drivers are asked.
     deadline: Deadline,
@@ -113,6 +117,7 @@ impl<'a> Survey<'a> {
             cordon: &[],
             affinity: Affinity::default(),
             refused: Vec::new(),
+            locked: Vec::new(),
             failures: RefCell::new(Vec::new()),
             deadline: Deadline::after(PATIENCE),
             silent: RefCell::new(BTreeSet::new()),
@@ -134,6 +139,13 @@ impl<'a> Survey<'a> {
         self
     }
 
+    /// The same for a call that has locked these itself.
+    #[must_use]
+    pub fn holding(mut self, locked: &[MdevUuid]) -> Self {
+        self.locked = locked.to_vec();
+        self
+    }
+
     /// The same after the kernel has refused these.
     #[must_use]
     pub fn after(mut self, refused: &[Together]) -> Self {
@@ -145,12 +157,14 @@ impl<'a> Survey<'a> {
     fn ask<T>(
         &self,
         parent: &ParentName,
-        question: impl FnOnce() -> Result<Option<T>, sysfs::Unanswered>,
+        question: impl FnOnce(Deadline) -> Result<Option<T>, sysfs::Unanswered>,
     ) -> Option<T> {
         if self.silent.borrow().contains(parent) {
             return None;
         }
-        question().unwrap_or_else(|sysfs::Unanswered| {
+        // One that is silent must not use up the others' time.
+        let deadline = self.deadline.or_after(ANSWER);
+        question(deadline).unwrap_or_else(|sysfs::Unanswered| {
             self.silent.borrow_mut().insert(parent.clone());
             None
         })
@@ -303,9 +317,9 @@ impl Inventory for Survey<'_> {
     }
 
     fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
-        self.ask(parent, || {
+        self.ask(parent, |deadline| {
             let it = (parent, mdev_type);
-            sysfs::offer(self.root, self.ledger.kernel(), it, self.deadline)
+            sysfs::offer(self.root, self.ledger.kernel(), it, deadline)
         })
     }
 
@@ -370,9 +384,9 @@ impl Inventory for Survey<'_> {
     }
 
     fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
-        self.ask(parent, || {
+        self.ask(parent, |deadline| {
             let it = (parent, mdev_type);
-            sysfs::available(self.root, self.ledger.kernel(), it, self.deadline)
+            sysfs::available(self.root, self.ledger.kernel(), it, deadline)
         })
     }
 
@@ -427,7 +441,7 @@ impl Inventory for Survey<'_> {
     }
 
     fn is_busy(&self, device: MdevUuid) -> bool {
-        self.ledger.is_busy(device)
+        !self.locked.contains(&device) && self.ledger.is_busy(device)
     }
 
     fn refused(&self) -> Vec<Together> {

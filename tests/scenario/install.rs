@@ -193,7 +193,12 @@ fn the_last_hook_does_not_go_unnoticed() {
     let host = host("libvirt.so.0.11003.0");
     automdev(&host, "install-hook").printed();
     let uuid = "00000000-0000-4000-8000-000000000001";
+    // Another one's, which is left standing.
     host.file(
+        "run/automdev/claimants/domain-00000000-0000-4000-8000-000000000002",
+        r#"{"schema":1,"name":"vm2","devices":["00000000-0000-4000-8000-000000000003"]}"#,
+    );
+    host.file(&format!("run/automdev/devices/{uuid}"), "{}").file(
         &format!("run/automdev/claimants/domain-{uuid}"),
         &format!(r#"{{"schema":1,"name":"vm1","devices":["{uuid}"]}}"#),
     );

@@ -229,20 +229,25 @@ fn what_a_kill_left_half_made_is_made_anew() {
         },
     );
     let xml = DomainXml::new("vm").with(A).printed();
-    // Killed when it is told that the device has been made; before, it is told how many more there may be.
-    let killed = call(
-        Command::new("strace")
-            .args([
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=recvfrom",
-                "-e",
-                "inject=recvfrom:signal=SIGKILL:when=2",
-            ])
-            .args(["/usr/bin/automdev", "hook", "vm", "prepare", "begin", "-"]),
-        xml.as_bytes(),
-    );
+    let prepare = |inject: &str| {
+        let mut traced = Command::new("strace");
+        traced.args(["-o", "/tmp/answers", "-e", "trace=recvfrom"]);
+        if !inject.is_empty() {
+            traced.args(["-e", inject]);
+        }
+        traced.args(["/usr/bin/automdev", "hook", "vm", "prepare", "begin", "-"]);
+        call(&mut traced, xml.as_bytes())
+    };
+    // Whoever asks the driver answers it: the last time that the attribute is written, and before, that the device has
+    // been made.
+    prepare("").assert_fine();
+    let answers = fs::read_to_string("/tmp/answers").expect("a trace");
+    let answers = answers
+        .lines()
+        .filter(|line| line.starts_with("recvfrom("))
+        .count();
+    hook("vm", "release end", &xml).assert_fine();
+    let killed = prepare(&format!("inject=recvfrom:signal=SIGKILL:when={}", answers - 1));
     assert_ne!(killed.status, Some(0), "{killed:?}");
     host.assert_device(A, "mtty", "mtty-1");
     let control = files::device("mtty", A).join("power/control");

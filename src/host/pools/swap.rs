@@ -63,14 +63,15 @@ pub fn note(device: MdevUuid, stand_in: MdevUuid, place: &Place) -> Swap {
 pub fn take_away(machine: &Machine<'_>, ledger: &Ledger<'_>, swap: &Swap) -> Result<(), RemoveError> {
     if let Some(record) = ledger.record(swap.device)? {
         // What an interrupted call left.
-        return remove::remove(machine, ledger, record);
+        return remove::undo(machine, ledger, record);
     }
     let Some(inode) = sysfs::inode_below(&machine.root, &swap.parent, swap.device) else {
         return Ok(());
     };
     let mut record = record_of(machine, swap, State::Removing);
     record.inode = Some(inode);
-    remove::remove(machine, ledger, record)
+    // It was idle: no driver has to clean up after a guest first.
+    remove::undo(machine, ledger, record)
 }
 
 /// Keeps the place of a device that comes back soon from being taken by others, where one has to. The caller holds

@@ -26,7 +26,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Create(Box<NotCreated>),
     /// What a crash left of a device cannot be taken away.
-    #[error("cannot create {}: what an interrupted start left of it cannot be removed: {cause}", shown(*uuid, None))]
+    #[error("cannot create {}: what an interrupted start left of it cannot be removed: {}", shown(*uuid, None), release::chain(cause))]
     Leftover {
         /// The device.
         uuid: MdevUuid,

@@ -204,10 +204,12 @@ impl<'a> Made<'a> {
         for record in self.records.into_iter().rev() {
             errors.extend(remove::undo(machine, ledger, record).err());
         }
+        let mut is_owed = false;
         for swap in self.swaps.into_iter().rev() {
             // The note stays, and with it whoever comes next tries again.
             if let Err(error) = swap::put_back(machine, ledger, swap.stand_in) {
                 log::error!(uuid:% = swap.device; "{}", release::chain(&error));
+                is_owed = true;
             }
         }
         for uuid in self.claims.into_iter().rev() {
@@ -222,7 +224,7 @@ impl<'a> Made<'a> {
         let held = release::holdings(ledger, claimant).unwrap_or_default();
         let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, claimant);
         // What is left is tried again by the `release` that follows.
-        if errors.is_empty() && !is_unanswered && !held.iter().any(is_claimed) {
+        if errors.is_empty() && !is_unanswered && !is_owed && !held.iter().any(is_claimed) {
             errors.extend(ledger.drop_holdings(claimant).err().map(RemoveError::Ledger));
         }
         errors

@@ -269,7 +269,12 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
             source: WriteError::TimedOut,
             ..
         } => Hindrance::Removing,
-        RemoveError::Lock(_) => Hindrance::Busy,
+        // No time was left: the next try has all of it.
+        RemoveError::Lock(_)
+        | RemoveError::Kernel {
+            source: WriteError::NotTried,
+            ..
+        } => Hindrance::Busy,
         RemoveError::Kernel { .. } | RemoveError::Ledger(_) => Hindrance::Failed,
     }
 }

@@ -41,7 +41,9 @@ impl Reconciler<'_> {
         swap::put_back(&machine, self.ledger, swap.stand_in).map_err(|error| {
             let hindrance = match &error {
                 PutBackError::Remove(error) => hindrance(error),
-                PutBackError::Create { .. } | PutBackError::Ledger(_) => Hindrance::Failed,
+                // There may have been no time left, and the next try has all of it.
+                PutBackError::Create { .. } => Hindrance::Busy,
+                PutBackError::Ledger(_) => Hindrance::Failed,
             };
             (hindrance, chain(&error))
         })

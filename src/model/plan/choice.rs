@@ -128,6 +128,9 @@ impl Planner<'_> {
     fn idle_device(&self, choice: &Choice, uuid: MdevUuid, replace: bool) -> Result<(Place, Way), Refusal> {
         let inventory = self.look.inventory;
         let busy = |by: String| Refusal::Busy { by };
+        if uuid != choice.wanted.uuid && self.chosen.contains(&uuid) {
+            return Err(busy("this domain itself".to_owned()));
+        }
         let stand_in = inventory.stand_in(uuid);
         if let Some(other) = stand_in.filter(|other| *other != choice.wanted.uuid) {
             return Err(busy(format!("{other}, made in its place")));

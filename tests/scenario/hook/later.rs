@@ -73,6 +73,30 @@ fn one_that_has_gone_by_itself_is_not_removed() {
     before.assert_unchanged(&host.state());
 }
 
+/// All of them have had the same time to clean up: they are not waited for one after the other, which would take longer
+/// than a whole call may.
+#[test]
+fn several_of_one_domain_go_together() {
+    let (host, mut vm) = a_gpu("gone = 2\nhook = 5");
+    let before = host.state();
+    for uuid in [
+        B,
+        "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4c",
+        "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4d",
+    ] {
+        host.definition(GPU, uuid, "nvidia-222", &[]);
+        vm = vm.with(uuid);
+    }
+    host.prepare(&vm).done();
+    assert_eq!(host.devices().len(), 4);
+    host.release(&vm).done();
+    let log = all_is_given_back(&host);
+    assert_eq!(log.len(), 4, "{log:?}");
+    assert_eq!(host.devices(), Vec::<String>::new());
+    let after = host.state().without(&["etc"]);
+    before.without(&["etc"]).assert_unchanged(&after);
+}
+
 /// Its room is somebody else's as soon as it is gone.
 #[test]
 fn another_domain_waits_for_the_room_of_one_that_goes() {

@@ -3,7 +3,7 @@
 use super::*;
 use std::time::{Duration, Instant};
 
-const TIMEOUTS: &str = "idle = 0.2\nclaim = 0.2\nwrite = 0.2\nnode = 0.2\nhook = 5";
+const TIMEOUTS: &str = "idle = 0.2\nclaim = 0.2\nwrite = 0.2\nnode = 0.2\nhook = 5\nretry = 0";
 
 fn a_host() -> (Host, Domain) {
     let host = Host::new();
@@ -63,7 +63,7 @@ fn a_device_in_use_is_kept_by_the_next_prepare() {
 #[test]
 fn a_device_that_becomes_idle_in_time_is_removed() {
     let (host, vm) = a_host();
-    host.timeouts("idle = 10");
+    host.timeouts("idle = 10\nretry = 0");
     host.prepare(&vm).done();
     host.open_device(4711, A);
     let child = host.start(&["vm1", "release", "end", "-"], vm.xml().as_bytes());
@@ -206,7 +206,7 @@ fn a_creation_that_was_given_up_on_is_given_back_when_it_comes() {
     assert!(!host.prepare(&vm).succeeded());
     assert!(!host.release(&vm).succeeded());
     host.kernel().unblock();
-    host.timeouts("idle = 20");
+    host.timeouts("idle = 20\nretry = 0");
     assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
     let line = format!("removed {A} (mtty-2 on mtty): vm1 is gone, and it is half made");
     host.reconcile(&[]).printed(0, &[&line]);
@@ -221,7 +221,7 @@ fn a_creation_that_comes_in_time_is_waited_for() {
     host.kernel()
         .configure(|config| config.blocked.push("mtty-2/create".to_owned()));
     assert!(!host.prepare(&vm).succeeded());
-    host.timeouts("idle = 20\nclaim = 20");
+    host.timeouts("idle = 20\nclaim = 20\nretry = 0");
     for (operation, sub_operation) in [("prepare", "begin"), ("release", "end")] {
         let arguments = ["vm1", operation, sub_operation, "-"];
         let child = host.start(&arguments, vm.xml().as_bytes());
@@ -252,7 +252,7 @@ fn an_attribute_that_the_driver_sits_on_ends_in_time() {
 #[test]
 fn a_lock_that_is_not_let_go_of_is_told() {
     let (host, vm) = a_host();
-    host.timeouts("hook = 0.2");
+    host.timeouts("hook = 0.2\nretry = 0");
     host.prepare(&vm).done();
     host.release(&vm).done();
     let path = host.at(format!("run/automdev/locks/device-{A}"));
@@ -268,7 +268,7 @@ fn a_lock_that_is_not_let_go_of_is_told() {
     state.assert_unchanged(&host.state());
     host.assert_ledger_empty();
     drop(held);
-    host.timeouts("hook = 5");
+    host.timeouts("hook = 5\nretry = 0");
     host.prepare(&vm).done();
 }
 
