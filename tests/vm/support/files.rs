@@ -167,6 +167,7 @@ pub(crate) enum Install {
 
 /// libvirt looks for hooks when it starts, and again when it is told to.
 fn reload_libvirtd() {
+    super::libvirt::wake();
     let reloaded = std::process::Command::new("systemctl")
         .args(["reload", "libvirtd"])
         .status();

@@ -48,8 +48,27 @@ pub(crate) fn try_virsh(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments).stdout).expect("UTF-8")
 }
 
+/// Sees to it that libvirtd answers. Where the folders below `/etc/mdevctl.d`, which it watches, come and go quickly, it
+/// may end up doing nothing else any more; domains that run outlive its death.
+pub(crate) fn wake() {
+    const LOST: i32 = 124;
+    for _ in 0..3 {
+        let asked = Command::new("timeout")
+            .args(["--kill-after=5", "60", "virsh", "--quiet", "list", "--all"])
+            .output()
+            .expect("timeout is there");
+        if asked.status.code() != Some(LOST) {
+            return;
+        }
+        eprintln!("libvirtd does not answer, and is started anew");
+        systemctl("kill", &["--signal=KILL", "libvirtd.service"]);
+        systemctl("restart", &["libvirtd.service"]);
+    }
+}
+
 /// All domains that libvirt knows.
 pub(crate) fn all_domains() -> Vec<String> {
+    wake();
     virsh(&["list", "--all", "--name"])
         .lines()
         .filter(|name| !name.is_empty())
