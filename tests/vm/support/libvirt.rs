@@ -5,25 +5,40 @@ use std::process::{Command, Output};
 
 use super::DomainXml;
 
+/// The status of timeout(1) where the time has passed.
+const LOST: i32 = 124;
+
 /// Debian's daemon ends after two minutes without a client, and a client that comes just then is turned away.
 fn run(arguments: &[&str]) -> Output {
-    let mut output = run_once(arguments);
+    let mut output = run_within("180", arguments);
     for _ in 0..5 {
-        if !String::from_utf8_lossy(&output.stderr).contains("failed to connect to the hypervisor") {
+        if output.status.code() == Some(LOST) {
+            restart();
+        } else if String::from_utf8_lossy(&output.stderr).contains("failed to connect to the hypervisor") {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        } else {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        output = run_once(arguments);
+        output = run_within("180", arguments);
     }
     output
 }
 
-fn run_once(arguments: &[&str]) -> Output {
-    Command::new("virsh")
-        .arg("--quiet")
+/// Runs it for so many seconds at most.
+fn run_within(seconds: &str, arguments: &[&str]) -> Output {
+    Command::new("timeout")
+        .args(["--kill-after=5", seconds, "virsh", "--quiet"])
         .args(arguments)
         .output()
         .expect("virsh is there")
+}
+
+/// Where the folders below `/etc/mdevctl.d`, which it watches, come and go quickly, libvirtd may end up doing nothing
+/// else any more. Domains that run outlive its death.
+fn restart() {
+    eprintln!("libvirtd does not answer, and is started anew");
+    systemctl("kill", &["--signal=KILL", "libvirtd.service"]);
+    systemctl("restart", &["libvirtd.service"]);
 }
 
 /// What virsh prints; it must succeed.
@@ -48,21 +63,13 @@ pub(crate) fn try_virsh(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments).stdout).expect("UTF-8")
 }
 
-/// Sees to it that libvirtd answers. Where the folders below `/etc/mdevctl.d`, which it watches, come and go quickly, it
-/// may end up doing nothing else any more; domains that run outlive its death.
+/// Sees to it that libvirtd answers.
 pub(crate) fn wake() {
-    const LOST: i32 = 124;
     for _ in 0..3 {
-        let asked = Command::new("timeout")
-            .args(["--kill-after=5", "60", "virsh", "--quiet", "list", "--all"])
-            .output()
-            .expect("timeout is there");
-        if asked.status.code() != Some(LOST) {
+        if run_within("60", &["list", "--all"]).status.code() != Some(LOST) {
             return;
         }
-        eprintln!("libvirtd does not answer, and is started anew");
-        systemctl("kill", &["--signal=KILL", "libvirtd.service"]);
-        systemctl("restart", &["libvirtd.service"]);
+        restart();
     }
 }
 
