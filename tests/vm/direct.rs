@@ -9,7 +9,7 @@ use crate::support::{
 
 #[test]
 fn the_second_device_that_cannot_be_had_costs_the_first() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.settings("[timeouts]\nparent = 0\nparent_at_boot = 0\n");
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let xml = DomainXml::new("vm").with(A).with(B).printed();
@@ -42,7 +42,7 @@ fn the_second_device_that_cannot_be_had_costs_the_first() {
 /// The plan counts each type alone; that two types share the room, only the driver knows.
 #[test]
 fn what_the_kernel_refuses_after_all_is_undone() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     // 256 MB in all: three of 64, then a medium one of 16, then one more of 64 that has no room left.
     let larges = [
         "1a000000-0000-4000-8000-000000000001",
@@ -67,7 +67,7 @@ fn what_the_kernel_refuses_after_all_is_undone() {
 
 #[test]
 fn each_refusal_has_its_own_line() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let xml = DomainXml::new("vm").with(A).printed();
     let file = format!("/etc/mdevctl.d/mtty/{A}");
     hook("vm", "prepare begin", &xml).assert_refused(&format!(
@@ -132,7 +132,7 @@ fn each_refusal_has_its_own_line() {
 
 #[test]
 fn attributes_are_written_in_their_order() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let attributes = &[
         ("power/control", "on"),
         ("power/control", "auto"),
@@ -194,7 +194,7 @@ fn attributes_are_written_in_their_order() {
 
 #[test]
 fn a_device_without_a_definition_is_adopted_with_a_warning() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.create_by_hand("mtty", "mtty-1", A);
     let xml = DomainXml::new("stranger").with(A).printed();
     hook("stranger", "prepare begin", &xml).assert_fine();
@@ -218,7 +218,7 @@ fn a_device_without_a_definition_is_adopted_with_a_warning() {
 
 #[test]
 fn what_a_kill_left_half_made_is_made_anew() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let attributes = &[("power/control", "on")];
     host.define(
         A,
@@ -266,7 +266,7 @@ fn what_a_kill_left_half_made_is_made_anew() {
 
 #[test]
 fn a_device_that_somebody_made_again_is_not_ours_any_more() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let xml = DomainXml::new("vm").with(A).printed();
     hook("vm", "prepare begin", &xml).assert_fine();
@@ -281,7 +281,7 @@ fn a_device_that_somebody_made_again_is_not_ours_any_more() {
 
 #[test]
 fn prepare_may_come_twice() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     for uuid in [A, B, C] {
         host.define(uuid, &Definition::new("mtty", "mtty-1"));
     }
@@ -306,7 +306,7 @@ fn prepare_may_come_twice() {
 
 #[test]
 fn release_needs_the_name_alone() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let xml = DomainXml::new("vm").with(A).printed();
     for input in ["", "<domain>", "no XML", "<domain><name>vm</name></domain>"] {
@@ -321,7 +321,7 @@ fn release_needs_the_name_alone() {
 
 #[test]
 fn a_domain_with_no_marks_costs_nothing() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let _ = fs::remove_dir_all("/run/automdev");
     for (name, xml) in [
@@ -378,7 +378,7 @@ fn a_domain_with_no_marks_costs_nothing() {
 
 #[test]
 fn a_user_without_rights_is_refused_clearly() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let _ = fs::remove_dir_all("/run/automdev");
     let xml = DomainXml::new("vm").with(A).printed();
@@ -398,7 +398,7 @@ fn a_user_without_rights_is_refused_clearly() {
 
 #[test]
 fn bad_input_is_refused_at_prepare_and_never_at_reconnect() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let deep = format!(
         "<domain>{}{}</domain>",
         "<a>".repeat(100_000),
@@ -451,7 +451,7 @@ fn bad_input_is_refused_at_prepare_and_never_at_reconnect() {
 #[test]
 #[ignore = "long: a hundred starts; cargo xtask test --full runs it"]
 fn a_hundred_starts_and_stops_leave_the_host_as_it_was() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let attributes = &[("power/control", "on")];
     host.define(
         A,

@@ -27,6 +27,7 @@ fn sample_drivers_are_parents() {
 
 #[test]
 fn libvirt_answers() {
+    crate::support::libvirt::start();
     let version = crate::support::virsh(&["version"]);
     assert!(version.contains("Running hypervisor: QEMU"), "{version}");
 }

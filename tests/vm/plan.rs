@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{A, B, C, Called, Definition, DomainXml, Host, StoppedLibvirtd, call, files, hook};
+use crate::support::{A, B, C, Called, Definition, DomainXml, Host, call, files, hook};
 
 /// How many combinations of a host's state and a domain are tried.
 const COMBINATIONS: u64 = 60;
@@ -41,18 +41,15 @@ fn plan(arguments: &[&str], input: &str) -> Called {
 
 #[test]
 fn what_is_planned_is_what_happens() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     // What is missing does not come.
     host.settings("[timeouts]\nparent = 0\nparent_at_boot = 0\n");
-    // It would call mdevctl again and again.
-    let libvirtd = StoppedLibvirtd::new();
     let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
     for seed in 0..COMBINATIONS {
         let world = World::new(&host, seed);
         *verdicts.entry(world.try_out()).or_default() += 1;
         world.clean();
     }
-    drop(libvirtd);
     host.assert_clean();
     println!("{COMBINATIONS} combinations: {verdicts:?}");
     let count = |start: &str| -> u32 {
@@ -283,7 +280,7 @@ fn devices() -> BTreeMap<String, (String, String, u64)> {
 
 #[test]
 fn an_ordinary_user_may_ask() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-2"));
     // From now on there is a ledger, which is root's.
     let other = DomainXml::new("other").with(A).xml();
@@ -309,7 +306,7 @@ fn an_ordinary_user_may_ask() {
 
 #[test]
 fn nothing_needs_to_be_writable() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-2"));
     fs::write("/tmp/vm.xml", DomainXml::new("vm").with(A).xml()).expect("a file");
     let script = "set -e\n\

@@ -67,7 +67,7 @@ fn one_xml_fits_hosts_that_differ() {
 /// mdpy has 4 places, mbochs 4 large ones, mtty 24: which of them comes first is the pool's to say.
 #[test]
 fn order_pack_and_spread() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     let members = "[[member]]\ntype = 'mbochs-large'\nlimit = 1\n[[member]]\ntype = 'mdpy-vga'\n[[member]]\ntype = 'mtty-1'\n";
     for (placement, expected) in [
         (
@@ -107,7 +107,7 @@ fn order_pack_and_spread() {
 /// 256 MB in all: three of 64 and one of 16 leave no room for a fourth of 64, which every count still promises.
 #[test]
 fn what_shares_room_goes_elsewhere_when_the_kernel_says_so() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.pool("large", "[[member]]\ntype = 'mbochs-large'\n");
     host.pool(
         "medium",
@@ -155,7 +155,7 @@ fn start(name: &str, operation: &[&str; 2], xml: &str) -> Child {
 #[test]
 fn sixty_at_once_against_pools_that_hold_fewer() {
     const DOMAINS: usize = 60;
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.settings("[timeouts]\nhook = 1200\nclaim = 600\nparent = 0\nparent_at_boot = 0\n");
     host.pool(
         "small",
@@ -227,7 +227,7 @@ fn sixty_at_once_against_pools_that_hold_fewer() {
 /// hook is killed at any moment.
 #[test]
 fn a_device_makes_way_and_comes_back() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.settings("[timeouts]\nclaim = 0\n");
     for uuid in [A, B, C] {
         host.define(

@@ -3,7 +3,7 @@
 
 mod guest;
 mod many;
-mod qemu;
+pub(crate) mod qemu;
 mod terminal;
 
 use std::fs;
@@ -24,7 +24,7 @@ use qemu::{
 /// A host on which A is an mtty-1.
 fn host() -> Host {
     end_all();
-    let host = Host::without_hook();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-1"));
     host
 }

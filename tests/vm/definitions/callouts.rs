@@ -31,7 +31,7 @@ struct Scripts(Host);
 
 impl Scripts {
     fn new() -> Self {
-        let scripts = Scripts(Host::new());
+        let scripts = Scripts(Host::without_libvirt());
         clear();
         scripts.0.define_raw(
             "mtty",

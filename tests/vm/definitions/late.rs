@@ -12,7 +12,7 @@ fn modprobe(arguments: &[&str]) {
 
 #[test]
 fn a_start_waits_for_a_driver_that_is_loaded_two_seconds_later() {
-    let host = Host::new();
+    let host = Host::without_libvirt();
     host.define(A, &Definition::new("mtty", "mtty-2"));
     let xml = DomainXml::new("late").with(A).xml();
     modprobe(&["-r", "mtty"]);

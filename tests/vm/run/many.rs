@@ -100,7 +100,7 @@ fn of_several_for_one_device_one_runs() {
 #[test]
 fn of_fifty_for_24_ports_24_run() {
     super::end_all();
-    let host = Host::without_hook();
+    let host = Host::without_libvirt();
     begin();
     let uuids: Vec<String> = (0..50)
         .map(|number| format!("f0000000-0000-4000-8000-{number:012}"))
@@ -158,7 +158,7 @@ fn what_libvirt_calls_qemu_with_passes_unchanged() {
 #[ignore = "thirty real QEMUs take minutes to start under emulation"]
 fn of_thirty_real_qemus_for_24_ports_24_run() {
     super::end_all();
-    let host = Host::without_hook();
+    let host = Host::without_libvirt();
     host.settings("[timeouts]\nhook = 600\n");
     let uuids: Vec<String> = (0..30)
         .map(|number| format!("f0000000-0000-4000-8000-{number:012}"))

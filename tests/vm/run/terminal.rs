@@ -15,7 +15,7 @@ use super::qemu::{all_of, device, state, wait_for_holder, wait_until_idle, wait_
 use crate::support::{A, eventually};
 
 /// A boot sector that writes what is in PCI slot 5 to the serial line, then answers each key with the next one.
-const GUEST: [u8; 66] = [
+const GUEST: [u8; 78] = [
     0xba, 0xf8, 0x0c, // mov dx, 0xcf8
     0x66, 0xb8, 0x00, 0x28, 0x00, 0x80, // mov eax, 0x80002800
     0x66, 0xef, // out dx, eax
@@ -35,7 +35,11 @@ const GUEST: [u8; 66] = [
     0xfe, 0xc0, // inc al
     0xe8, 0x02, 0x00, // call send
     0xeb, 0xed, // jmp key
-    0xba, 0xf8, 0x03, 0xee, 0xc3, // send: mov dx, 0x3f8; out dx, al; ret
+    0x88, 0xc4, // send: mov ah, al
+    0xba, 0xfd, 0x03, // mov dx, 0x3fd
+    0xec, 0xa8, 0x20, 0x74, 0xfb, // busy: in al, dx; test al, 32; jz busy
+    0x88, 0xe0, // mov al, ah
+    0xba, 0xf8, 0x03, 0xee, 0xc3, // mov dx, 0x3f8; out dx, al; ret
 ];
 
 /// What the sector writes of an mtty: device 3253 of vendor 4348.
@@ -79,16 +83,20 @@ impl Terminal {
     /// Waits until something is shown, and forgets all up to there; tells that.
     #[track_caller]
     fn wait_for(&mut self, text: &str) -> String {
+        self.look_for(text, Duration::from_secs(180))
+            .unwrap_or_else(|| panic!("no {text:?} in {:?}", self.seen))
+    }
+
+    /// The same, for so long at most.
+    fn look_for(&mut self, text: &str, limit: Duration) -> Option<String> {
         let start = Instant::now();
         loop {
             if let Some(at) = self.seen.find(text) {
-                return self.seen.drain(..at + text.len()).collect();
+                return Some(self.seen.drain(..at + text.len()).collect());
             }
-            assert!(
-                start.elapsed() < Duration::from_secs(180),
-                "no {text:?} in {:?}",
-                self.seen
-            );
+            if start.elapsed() > limit {
+                return None;
+            }
             let mut ready = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             if poll(&mut ready, PollTimeout::from(200_u8)) == Ok(1) {
                 let mut piece = [0; 4096];
@@ -144,9 +152,12 @@ fn keys_reach_the_guest_and_the_terminal_is_as_before() {
         terminal.wait_for(MTTY);
         terminal.type_in("HAL");
         terminal.wait_for("IBM");
-        // A key like any other here.
-        terminal.type_in("\u{3}");
-        terminal.wait_for("\u{4}");
+        // A key like any other here. The line, doubly emulated, once brought another byte in its place.
+        let is_answered = (0..5).any(|_| {
+            terminal.type_in("\u{3}");
+            terminal.look_for("\u{4}", Duration::from_secs(20)).is_some()
+        });
+        assert!(is_answered, "{:?}", terminal.seen);
         terminal.type_in("\u{1}x");
         terminal.wait_for("QEMU: Terminated");
         terminal.wait_for("status 0,\r\n");

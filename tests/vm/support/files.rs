@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::domain::boot_sector;
 use super::eventually;
-use super::libvirt::{all_domains, virsh};
+use super::libvirt;
 
 /// A definition in mdevctl's form.
 pub(crate) struct Definition<'a> {
@@ -38,20 +38,26 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Takes away what an earlier test left, and puts the hook in place as a link in `qemu.d`.
+    /// Takes away what an earlier test left, and puts the hook in place as a link in `qemu.d`. libvirtd runs.
     pub(crate) fn new() -> Self {
-        let host = Self::without_hook();
+        let host = Self::without_libvirt();
         host.install_hook("qemu.d/50-automdev", Install::Link);
+        libvirt::start();
         host
     }
 
-    /// Takes away what an earlier test left, the hook too.
+    /// Takes away what an earlier test left, the hook too. libvirtd runs.
     pub(crate) fn without_hook() -> Self {
-        for name in all_domains() {
-            // It may be shut off, or transient, or both by the time that it is asked.
-            super::libvirt::try_virsh(&["destroy", &name]);
-            super::libvirt::try_virsh(&["undefine", &name]);
-        }
+        let host = Self::without_libvirt();
+        libvirt::start();
+        host
+    }
+
+    /// Takes away what an earlier test left, the hook too. libvirtd does not run: it watches devices and definitions,
+    /// and calls mdevctl for each change of them, which takes longer than most tests.
+    pub(crate) fn without_libvirt() -> Self {
+        libvirt::stop();
+        libvirt::forget_domains();
         // What mdevctl's package put there stays: mdevctl, and with it libvirt, complains without it.
         for name in names("/etc/mdevctl.d") {
             if name != "scripts.d" {
@@ -77,12 +83,12 @@ impl Host {
             Install::Link => std::os::unix::fs::symlink("/usr/bin/automdev", &path).expect("a link"),
             Install::Copy => drop(fs::copy("/usr/bin/automdev", &path).expect("a copy")),
         }
-        reload_libvirtd();
+        libvirt::reload();
     }
 
     pub(crate) fn uninstall_hook(&self, name: &str) {
         fs::remove_file(Path::new("/etc/libvirt/hooks").join(name)).expect("a hook");
-        reload_libvirtd();
+        libvirt::reload();
     }
 
     /// Writes an executable script beside the hook.
@@ -91,7 +97,7 @@ impl Host {
         let path = Path::new("/etc/libvirt/hooks/qemu.d").join(name);
         fs::write(&path, text).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
-        reload_libvirtd();
+        libvirt::reload();
     }
 
     /// Puts settings in place.
@@ -163,17 +169,6 @@ impl Host {
 pub(crate) enum Install {
     Link,
     Copy,
-}
-
-/// libvirt looks for hooks when it starts, and again when it is told to.
-fn reload_libvirtd() {
-    super::libvirt::wake();
-    let reloaded = std::process::Command::new("systemctl")
-        .args(["reload", "libvirtd"])
-        .status();
-    assert!(reloaded.expect("systemctl").success());
-    // The daemon handles the signal before it answers the next call, but for the first of a starting daemon.
-    virsh(&["list", "--all"]);
 }
 
 fn remove_all(folder: &Path) {
@@ -261,7 +256,7 @@ pub(crate) fn holds_open(pid: u32, parent: &str, uuid: &str) -> bool {
 /// Waits until a domain has stopped and its hook has been called.
 pub(crate) fn wait_until_stopped(name: &str) {
     eventually("the domain has stopped", || {
-        !super::libvirt::try_virsh(&["list", "--name"])
+        !libvirt::try_virsh(&["list", "--name"])
             .lines()
             .any(|line| line == name)
     });

@@ -1,9 +1,14 @@
 //! virsh, as people use it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
-use super::DomainXml;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use super::{DomainXml, eventually};
 
 /// The status of timeout(1) where the time has passed.
 const LOST: i32 = 124;
@@ -63,44 +68,69 @@ pub(crate) fn try_virsh(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments).stdout).expect("UTF-8")
 }
 
-/// Sees to it that libvirtd answers.
-pub(crate) fn wake() {
-    for _ in 0..3 {
-        if run_within("60", &["list", "--all"]).status.code() != Some(LOST) {
-            return;
-        }
-        restart();
-    }
+/// What libvirtd is started by, beside itself.
+const SOCKETS: [&str; 3] = ["libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"];
+
+fn is_running() -> bool {
+    let status = Command::new("systemctl")
+        .args(["is-active", "--quiet", "libvirtd.service"])
+        .status();
+    status.expect("systemctl").success()
 }
 
-/// All domains that libvirt knows.
-pub(crate) fn all_domains() -> Vec<String> {
-    wake();
-    virsh(&["list", "--all", "--name"])
-        .lines()
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+/// libvirtd runs from here on.
+pub(crate) fn start() {
+    systemctl("start", &SOCKETS);
+    systemctl("start", &["libvirtd.service"]);
 }
 
-/// libvirtd does not run, and is not started by whoever connects to it, while this lives.
-pub(crate) struct StoppedLibvirtd;
-
-impl StoppedLibvirtd {
-    const SOCKETS: [&str; 3] = ["libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"];
-
-    pub(crate) fn new() -> Self {
-        systemctl("stop", &Self::SOCKETS);
+/// libvirtd does not run, and is not started by whoever connects to it, from here on.
+pub(crate) fn stop() {
+    systemctl("stop", &SOCKETS);
+    // What spins does not end by itself.
+    let stopped = Command::new("timeout")
+        .args(["30", "systemctl", "stop", "libvirtd.service"])
+        .status();
+    if !stopped.expect("systemctl").success() {
+        systemctl("kill", &["--signal=KILL", "libvirtd.service"]);
         systemctl("stop", &["libvirtd.service"]);
-        StoppedLibvirtd
     }
 }
 
-impl Drop for StoppedLibvirtd {
-    fn drop(&mut self) {
-        systemctl("start", &Self::SOCKETS);
-        systemctl("start", &["libvirtd.service"]);
+/// Takes away the domains of an earlier test, while libvirtd does not run.
+pub(crate) fn forget_domains() {
+    for (folder, ending) in [
+        ("/run/libvirt/qemu", "pid"),
+        ("/run/libvirt/qemu", "xml"),
+        ("/etc/libvirt/qemu", "xml"),
+    ] {
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            if path.extension().is_none_or(|found| found != ending) {
+                continue;
+            }
+            if let Some(pid) = fs::read_to_string(&path).ok().filter(|_| ending == "pid") {
+                let pid = Pid::from_raw(pid.trim().parse().expect("a number"));
+                let _ = signal::kill(pid, Signal::SIGKILL);
+                eventually("QEMU has ended", || signal::kill(pid, None).is_err());
+            }
+            // QEMU takes its own away as it ends.
+            drop(fs::remove_file(path));
+        }
     }
+}
+
+/// libvirt looks for hooks when it starts, and again when it is told to.
+pub(crate) fn reload() {
+    if !is_running() {
+        return;
+    }
+    // It handles the signal before it answers the next call, but for the first of a starting daemon.
+    virsh(&["list", "--all"]);
+    systemctl("reload", &["libvirtd.service"]);
+    virsh(&["list", "--all"]);
 }
 
 fn systemctl(verb: &str, units: &[&str]) {
@@ -117,7 +147,8 @@ pub(crate) trait Virsh {
         virsh(&["define", "--validate", &self.file()]);
     }
 
-    /// Its XML as libvirt prints it, which is what it passes to its hooks.
+    /// Its XML as libvirt prints it, which is what it passes to its hooks. libvirtd is asked once for each, and runs
+    /// afterwards if it did before.
     fn printed(&self) -> String;
 
     fn create(&self) {
@@ -133,9 +164,19 @@ impl Virsh for DomainXml {
     }
 
     fn printed(&self) -> String {
-        self.define();
-        let xml = virsh(&["dumpxml", "--inactive", "--security-info", self.name]);
-        virsh(&["undefine", self.name]);
-        xml
+        static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().expect("no panic");
+        let printed = known.entry(self.xml()).or_insert_with(|| {
+            let ran = is_running();
+            start();
+            self.define();
+            let printed = virsh(&["dumpxml", "--inactive", "--security-info", self.name]);
+            virsh(&["undefine", self.name]);
+            if !ran {
+                stop();
+            }
+            printed
+        });
+        printed.clone()
     }
 }

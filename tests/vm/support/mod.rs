@@ -8,7 +8,7 @@ pub(crate) mod libvirt;
 pub(crate) use domain::{DomainXml, Guest};
 pub(crate) use files::{Definition, Host, Install};
 pub(crate) use hook::{Called, call, hook, hook_as};
-pub(crate) use libvirt::{StoppedLibvirtd, Virsh, virsh, virsh_fails};
+pub(crate) use libvirt::{Virsh, virsh, virsh_fails};
 
 use std::time::{Duration, Instant};
 
