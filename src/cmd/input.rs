@@ -96,6 +96,15 @@ impl Input {
         }
     }
 
+    /// Prints what is odd about the text, though it can be used.
+    pub fn warn(&self, odd: &[Fault]) {
+        let warning = |fault: &Fault| Fault {
+            message: format!("warning: {}", fault.message),
+            ..fault.clone()
+        };
+        self.complain(&odd.iter().map(warning).collect::<Vec<_>>());
+    }
+
     /// Prints what is wrong with the text.
     pub fn complain(&self, faults: &[Fault]) {
         let palette = Palette::for_stderr();

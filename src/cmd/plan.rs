@@ -87,6 +87,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
                 continue;
             }
         };
+        input.warn(&domain.odd);
         let (report, failures) = plan_domain(root, kernel, &settings, &input.name, &domain);
         notes.extend(
             failures
@@ -143,7 +144,11 @@ fn read_domain(text: &str) -> Result<Domain, Vec<Fault>> {
         return Ok(domain);
     }
     match rewrite(text, PoolUuids::Keep) {
-        Ok(rewritten) => Domain::parse(&rewritten.text),
+        Ok(rewritten) => Ok(Domain {
+            // The places are those of the text that was read.
+            odd: domain.odd,
+            ..Domain::parse(&rewritten.text)?
+        }),
         Err(_) => Ok(domain),
     }
 }

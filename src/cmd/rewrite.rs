@@ -83,6 +83,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
             return Ok(Status::Failed);
         }
     };
+    input.warn(&rewritten.odd);
     warn_of_stray(&input.name, &rewritten.stray);
     let is_changed = rewritten.is_changed();
     if args.diff && is_changed {
@@ -95,7 +96,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
         let text = pick(root, kernel, &rewritten.text)?;
         Rewritten {
             text: Cow::Owned(text),
-            stray: rewritten.stray,
+            ..rewritten
         }
     } else {
         rewritten

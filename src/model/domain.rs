@@ -48,6 +48,8 @@ pub struct Domain {
     pub stray: Vec<MdevUuid>,
     /// Where its memory is, or its processors are.
     pub affinity: Affinity,
+    /// What is no mistake to libvirt, and yet hardly what its writer meant.
+    pub odd: Vec<Fault>,
 }
 
 /// A `<hostdev type='mdev'>` of a domain.

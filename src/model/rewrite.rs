@@ -46,6 +46,8 @@ pub struct Rewritten<'text> {
     pub text: Cow<'text, str>,
     /// Entries of the list that are no hostdev of this domain. They are left alone.
     pub stray: Vec<MdevUuid>,
+    /// What is hardly what its writer meant; by its place in the text that was rewritten.
+    pub odd: Vec<Fault>,
 }
 
 impl Rewritten<'_> {
@@ -124,5 +126,6 @@ pub fn rewrite(text: &str, pools: PoolUuids) -> Result<Rewritten<'_>, Vec<Fault>
     Ok(Rewritten {
         text,
         stray: reading.domain.stray,
+        odd: reading.domain.odd,
     })
 }

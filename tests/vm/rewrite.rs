@@ -12,8 +12,9 @@ macro_rules! samples {
     };
 }
 
-const SAMPLES: [(&str, &str); 16] = samples![
+const SAMPLES: [(&str, &str); 17] = samples![
     "../../samples/domains/crlf.xml",
+    "../../samples/domains/gvtg-mixed.xml",
     "../../samples/domains/gvtg-refused.xml",
     "../../samples/domains/gvtg.xml",
     "../../samples/domains/lowered.xml",

@@ -20,6 +20,12 @@ pub(super) struct Report {
     pub(super) stray: Vec<MdevUuid>,
 }
 
+/// The code of a device that is not ours to make, and is there.
+const NOT_MARKED: &str = "not-marked";
+
+/// That of one that is not ours to make, and is missing.
+const NOT_THERE: &str = "not-there";
+
 /// Whether a domain would start, as far as its mediated devices are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Startable {
@@ -78,7 +84,9 @@ impl Report {
                 ..device
             });
         }
-        let startable = if devices.iter().any(|device| device.action == "refuse") {
+        // libvirt itself refuses a start for a device that is not there, whoever was to make it.
+        let fails = |device: &Device| device.action == "refuse" || device.code == Some(NOT_THERE);
+        let startable = if devices.iter().any(fails) {
             Startable::No
         } else if plan.is_uncertain {
             Startable::Uncertain
@@ -118,18 +126,32 @@ fn unplanned(hostdev: &Hostdev, is_there: impl Fn(MdevUuid) -> bool) -> Device {
             let pool = pool.clone();
             refused(&Refusal::NoUuid { pool }, None)
         }
-        _ => Device {
-            action: "skip",
-            code: Some("not-marked"),
-            reason: Some(if hostdev.source.uuid().is_some_and(is_there) {
-                "the domain does not mark it; it is there already".to_owned()
+        source => {
+            let is_there = source.uuid().is_some_and(is_there);
+            let (code, reason) = if is_there {
+                (
+                    NOT_MARKED,
+                    "the domain does not mark it; it is there already".to_owned(),
+                )
             } else {
-                "the domain does not mark it, so it has to be there when the domain starts, and is not"
-                    .to_owned()
-            }),
-            ..Device::default()
-        },
+                (NOT_THERE, not_there(source.uuid()))
+            };
+            Device {
+                action: "skip",
+                code: Some(code),
+                reason: Some(reason),
+                ..Device::default()
+            }
+        }
     }
+}
+
+/// Why a device that is nobody's of ours keeps the domain from starting.
+fn not_there(uuid: Option<MdevUuid>) -> String {
+    let uuid = uuid.map_or_else(|| "UUID".to_owned(), |uuid| uuid.to_string());
+    format!(
+        "it is not there, and the domain does not mark it, so that automdev will not make it; mark it (autocreate='yes', or its UUID in the metadata), or make it beforehand (mdevctl start --uuid {uuid})"
+    )
 }
 
 fn of_action(uuid: MdevUuid, action: &Action) -> Device {

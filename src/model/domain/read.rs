@@ -9,9 +9,13 @@ use roxmltree::{Attribute, Document, Node};
 use super::super::affinity::Affinity;
 use super::super::fault::{Fault, Faults, Place};
 use super::super::names::{DomainUuid, MdevUuid, PoolName, Shown};
+use super::super::nearest::nearest;
 use super::list::{List, ListEntry, read_list};
 use super::xml::{attribute, child, children, string_value, value_range};
 use super::{Domain, Hostdev, Mark, Model, Source};
+
+/// The attribute that marks a device.
+const AUTOCREATE: &str = "autocreate";
 
 /// A domain, and the elements that say so.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ pub(crate) fn read<'a, 'input>(document: &'a Document<'input>) -> Result<Reading
     let mut reader = Reader {
         text,
         faults,
+        odd: Faults::of(text),
         entries: BTreeMap::new(),
         seen: BTreeMap::new(),
     };
@@ -47,7 +52,9 @@ pub(crate) fn read<'a, 'input>(document: &'a Document<'input>) -> Result<Reading
         .flat_map(|devices| children(devices, "hostdev"))
         .filter_map(|node| Some((reader.read_hostdev(node)?, node)));
     let (hostdevs, nodes) = nodes.unzip();
-    let Reader { faults, seen, .. } = reader;
+    let Reader {
+        faults, odd, seen, ..
+    } = reader;
     faults.finish()?;
     let stray = list.stray(|uuid| seen.contains_key(&uuid));
     Ok(Reading {
@@ -57,6 +64,7 @@ pub(crate) fn read<'a, 'input>(document: &'a Document<'input>) -> Result<Reading
             hostdevs,
             stray,
             affinity: Affinity::read(root),
+            odd: odd.finish().err().unwrap_or_default(),
         },
         hostdevs: nodes,
         list,
@@ -103,6 +111,8 @@ fn known_model(node: Node<'_, '_>) -> Option<Model> {
 struct Reader<'text, 'list, 'a, 'input> {
     text: &'text str,
     faults: Faults<'text>,
+    /// What is worth a warning.
+    odd: Faults<'text>,
     /// The list's first entry for each device.
     entries: BTreeMap<MdevUuid, &'list ListEntry<'a, 'input>>,
     /// The devices so far, and the bytes at which they are named.
@@ -119,6 +129,7 @@ impl Reader<'_, '_, '_, '_> {
             self.check_other(node);
             return None;
         }
+        self.look_for_slips(node);
         // All that is wrong with it is told, so nothing returns early.
         let autocreate = self.read_autocreate(node);
         // A model of a newer libvirt is nothing to us on a device that is not ours to make.
@@ -167,6 +178,33 @@ impl Reader<'_, '_, '_, '_> {
         if let Some(pool) = child(node, "source").and_then(|source| attribute(source, "pool")) {
             let message = "a pool is for mediated devices (type=\"mdev\") only";
             self.faults.push(pool.range().start, message);
+        }
+    }
+
+    /// Tells of attributes that are hardly meant to be anything but `autocreate`: libvirt would drop them, and nobody
+    /// would make the device.
+    fn look_for_slips(&mut self, node: Node<'_, '_>) {
+        let source = child(node, "source");
+        let address = source.and_then(|source| child(source, "address"));
+        for element in [Some(node), source, address].into_iter().flatten() {
+            for attribute in element.attributes() {
+                let name = attribute.name();
+                let is_it = name == AUTOCREATE && attribute.namespace().is_none();
+                let lower = name.to_lowercase();
+                let is_near = !nearest(&lower.as_str(), vec![AUTOCREATE]).is_empty();
+                if !is_near || (is_it && element == node) {
+                    continue;
+                }
+                let message = if name == AUTOCREATE {
+                    "autocreate marks the device only as an attribute of the <hostdev> itself, without a prefix; here it is dropped".to_owned()
+                } else {
+                    format!(
+                        "{} means nothing, and libvirt drops it; did you mean autocreate?",
+                        Shown(name)
+                    )
+                };
+                self.odd.push(attribute.range().start, message);
+            }
         }
     }
 

@@ -20,7 +20,10 @@ fn each_kind_of_device() {
     );
     let uuid = vm().uuid;
     let adopted = "it is active already, as defined, and is left standing";
-    let not_marked = "the domain does not mark it, so it has to be there when the domain starts, and is not";
+    let not_there = format!(
+        "it is not there, and the domain does not mark it, so that automdev will not make it; mark it \
+         (autocreate='yes', or its UUID in the metadata), or make it beforehand (mdevctl start --uuid {skipped})"
+    );
     let mismatch = "the domain says model=\\\"vfio-ccw\\\", but mtty-1 is vfio-pci; correct the domain's model or \
                     the definition's type";
     let devices = [
@@ -31,7 +34,7 @@ fn each_kind_of_device() {
             r#"{{"uuid":"{B}","action":"adopt","parent":"mdpy","type":"mdpy-hd","model":"vfio-pci","attributes":null,"source":{{"kind":"active","name":"/sys/bus/mdev/devices/{B}"}},"code":null,"reason":"{adopted}"}}"#
         ),
         format!(
-            r#"{{"uuid":"{skipped}","action":"skip","parent":null,"type":null,"model":"vfio-pci","attributes":null,"source":null,"code":"not-marked","reason":"{not_marked}"}}"#
+            r#"{{"uuid":"{skipped}","action":"skip","parent":null,"type":null,"model":"vfio-pci","attributes":null,"source":null,"code":"not-there","reason":"{not_there}"}}"#
         ),
         format!(
             r#"{{"uuid":"{C}","action":"refuse","parent":"mtty","type":"mtty-1","model":"vfio-ccw","attributes":null,"source":null,"code":"model-mismatch","reason":"{mismatch}"}}"#

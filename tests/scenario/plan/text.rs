@@ -1,6 +1,7 @@
 //! What people get.
 
 use super::*;
+use crate::definitions::automdev;
 
 #[track_caller]
 fn says(host: &Host, domain: &Domain, status: i32, lines: &[&str]) {
@@ -104,30 +105,77 @@ fn what_is_not_marked() {
     host.active("mdpy", "mdpy-hd", B);
     says(
         &host,
-        &vm().unmarked(A).unmarked(B),
+        &vm().unmarked(B),
         0,
         &[
             "vm1 would start",
-            &format!("  skip    {A}"),
-            "          the domain does not mark it, so it has to be there when the domain",
-            "          starts, and is not",
             &format!("  skip    {B}"),
             "          the domain does not mark it; it is there already",
         ],
     );
+    // libvirt refuses the start for one that is not there, which nobody else can be told beforehand.
+    let not_there = [
+        &format!("  skip    {A}") as &str,
+        "          it is not there, and the domain does not mark it, so that automdev",
+        "          will not make it; mark it (autocreate='yes', or its UUID in the",
+        "          metadata), or make it beforehand (mdevctl start --uuid",
+        &format!("          {A})"),
+    ];
+    let with = |lines: &[&'static str]| [lines, &not_there].concat();
+    says(&host, &vm().unmarked(A), 3, &with(&["vm1 would not start"]));
     // What automdev made for the domain goes when that does not want it from automdev any more.
     host.prepare(&vm().with(A)).done();
     says(
         &host,
         &vm().unmarked(A),
-        0,
-        &[
-            "vm1 would start",
-            &format!("  skip    {A}"),
-            "          the domain does not mark it, so it has to be there when the domain",
-            "          starts, and is not",
-        ],
+        3,
+        &[&["vm1 would not start"], &not_there[..]].concat(),
     );
+}
+
+/// libvirt drops an attribute that it does not know, and nobody would make the device.
+#[test]
+fn a_misspelt_mark_is_told() {
+    let host = defined();
+    let xml = vm().unmarked(A).xml();
+    for (misspelt, message) in [
+        (
+            "autocreat='yes'",
+            "\"autocreat\" means nothing, and libvirt drops it; did you mean autocreate?",
+        ),
+        (
+            "autoCreate='yes'",
+            "\"autoCreate\" means nothing, and libvirt drops it; did you mean autocreate?",
+        ),
+        (
+            "auto-create='no'",
+            "\"auto-create\" means nothing, and libvirt drops it; did you mean autocreate?",
+        ),
+        ("ramfb='off' rawio='no'", ""),
+    ] {
+        let xml = xml.replacen("type='mdev'", &format!("type='mdev' {misspelt}"), 1);
+        assert!(xml.contains(misspelt), "{xml}");
+        host.file("vm.xml", &xml);
+        let asked = ask(&host, &["vm.xml"], "");
+        let rewritten = automdev(&host, &format!("rewrite {}", host.at("vm.xml").display()));
+        for stderr in [asked.stderr, rewritten.stderr] {
+            if message.is_empty() {
+                assert_eq!(stderr, "", "{misspelt}");
+                continue;
+            }
+            let line = stderr.lines().next().expect("a warning");
+            assert!(line.ends_with(&format!(": warning: {message}")), "{line}");
+            let (shown, mark) = (stderr.lines().nth(1), stderr.lines().nth(2));
+            let at = mark.and_then(|mark| mark.find('^')).expect("a mark");
+            let shown = shown.and_then(|shown| shown.get(at..)).expect("the line");
+            assert!(shown.starts_with(misspelt), "{stderr}");
+        }
+        assert_eq!((asked.status, rewritten.status), (Some(3), Some(0)), "{misspelt}");
+    }
+    let xml = xml.replacen("<source", "<source autocreate='yes'", 1);
+    let asked = ask(&host, &["-"], &xml);
+    let message = "warning: autocreate marks the device only as an attribute of the <hostdev> itself";
+    assert!(asked.stderr.contains(message), "{}", asked.stderr);
 }
 
 /// The attribute wins over the list, and the settings may widen what counts.

@@ -150,6 +150,8 @@ impl Trial {
             ("yes" | "uncertain", "started") => {
                 self.assert_started(&answer, count);
             }
+            // Not by us: libvirt, which is not here, finds a device missing that nobody of ours makes.
+            ("no", "started") if self.lacks_an_unmarked_one() => self.assert_started(&answer, count),
             ("uncertain", "refused") => self.assert_had_no_room(&answer),
             ("no", "refused") => {
                 *count.codes.entry(self.assert_refused(&answer)).or_default() += 1;
@@ -167,6 +169,12 @@ impl Trial {
 
     fn told(&self) -> String {
         self.world.told.join("\n")
+    }
+
+    /// Whether nothing is wrong but a device that is not there and not marked.
+    fn lacks_an_unmarked_one(&self) -> bool {
+        let is = |key: &str, word: &str| self.planned().any(|device| device[key] == word);
+        is("code", "not-there") && !is("action", "refuse")
     }
 
     fn planned(&self) -> impl Iterator<Item = &Value> {
