@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::names::{AttributePath, NameError, TypeName};
+use super::words::{Language, plain};
 
 mod document;
 
@@ -121,7 +122,7 @@ impl<'de> Visitor<'de> for OneMember {
     type Value = Attribute;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with one member, {\"attribute\": \"value\"}")
+        f.write_str("an object with one member, {\"NAME\": \"VALUE\"},")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attribute, A::Error> {
@@ -156,8 +157,8 @@ impl From<serde_json::Error> for DefinitionError {
         let text = error.to_string();
         let place = format!(" at line {line} column {column}");
         let message = match error.classify() {
-            serde_json::error::Category::Eof => "the JSON ends too early",
-            _ => text.strip_suffix(&place).unwrap_or(&text),
+            serde_json::error::Category::Eof => "the JSON ends too early".to_owned(),
+            _ => plain(text.strip_suffix(&place).unwrap_or(&text), Language::Json),
         };
         DefinitionError(format!("line {line}, column {column}: {message}"))
     }
@@ -248,16 +249,43 @@ mod tests {
             ("{", "line 1, column 1: the JSON ends too early"),
             (
                 r#"{"start":"auto"}"#,
-                "line 1, column 16: missing field `mdev_type`",
+                "line 1, column 16: the member mdev_type is missing",
             ),
-            (r#"{"mdev_type":7}"#, "invalid type"),
+            (
+                r#"{"mdev_type":7}"#,
+                "this is the number 7, where a string is needed",
+            ),
             (r#"{"mdev_type":"../x"}"#, "slash"),
             (r#"{"mdev_type":".."}"#, "another folder"),
-            (r#"{"mdev_type":"x","start":1}"#, "invalid type"),
-            (r#"{"mdev_type":"x","attrs":{}}"#, "invalid type"),
+            (
+                r#"{"mdev_type":"x","start":1}"#,
+                "this is the number 1, where a string is needed",
+            ),
+            (
+                r#"{"mdev_type":"x","attrs":{}}"#,
+                "this is an object, where an array is needed",
+            ),
             (r#"{"mdev_type":"x","attrs":[{}]}"#, "one member"),
             (r#"{"mdev_type":"x","attrs":[{"a":"1","b":"2"}]}"#, "one member"),
-            (r#"{"mdev_type":"x","attrs":[{"a":1}]}"#, "invalid type"),
+            (
+                r#"{"mdev_type":"x","attrs":[{"a":1}]}"#,
+                "this is the number 1, where a string is needed",
+            ),
+            (r#"{"mdev_type" "x"}"#, "a colon is missing before this"),
+            (
+                r#"{"mdev_type":"x" "start":"auto"}"#,
+                "a comma, or the } of the object, is missing before this",
+            ),
+            (r#"{"mdev_type":"x",}"#, "there is a comma too many"),
+            (
+                r#"{mdev_type:"x"}"#,
+                "the name of a member has to be in double quotes",
+            ),
+            (r#"{"mdev_type":x}"#, "this is no value"),
+            (
+                r#"{"mdev_type":"x","mdev_type":"y"}"#,
+                "the member mdev_type is here twice",
+            ),
             (
                 r#"{"mdev_type":"x","attrs":[{"../remove":"1"}]}"#,
                 "another folder",
@@ -267,7 +295,7 @@ mod tests {
                 "below the device's folder",
             ),
             (r#"{"mdev_type":"x","attrs":[{"a":"\u0000"}]}"#, "NUL"),
-            (r#"{"mdev_type":"x"} x"#, "trailing"),
+            (r#"{"mdev_type":"x"} x"#, "there is more after the object's end"),
         ] {
             let error = Definition::parse(text.as_bytes()).expect_err(text).to_string();
             assert!(error.contains(message), "{text}: {error}");

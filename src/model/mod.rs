@@ -20,3 +20,5 @@ pub mod qemu;
 pub mod refusal;
 pub mod rewrite;
 pub mod settings;
+mod table;
+mod words;

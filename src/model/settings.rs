@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::domain::Select;
 use super::pool::Glob;
+use super::table::only_table;
+use super::words::{Language, plain};
 
 /// What an administrator may set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -20,6 +22,7 @@ pub struct Settings {
     /// Parents on which nothing new is made, for their maintenance, say.
     pub cordon: Vec<Glob>,
     /// How long each thing is waited for.
+    #[serde(deserialize_with = "only_table")]
     pub timeouts: Timeouts,
 }
 
@@ -55,13 +58,13 @@ pub enum LogLevel {
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// A hook call as a whole.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "some_time")]
     pub hook: Duration,
     /// One write into sysfs.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "some_time")]
     pub write: Duration,
     /// A new device's node below /dev/vfio.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "some_time")]
     pub node: Duration,
     /// A device that is to be removed, until nobody uses it.
     #[serde(deserialize_with = "seconds")]
@@ -82,7 +85,7 @@ pub struct Timeouts {
     #[serde(deserialize_with = "seconds")]
     pub parent_at_boot: Duration,
     /// One call of one of mdevctl's scripts.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "some_time")]
     pub callout: Duration,
 }
 
@@ -117,18 +120,31 @@ impl Timeouts {
 /// The longest that anything can be told to wait: an hour.
 const LONGEST: f64 = 3600.0;
 
+/// The shortest time for what takes some: with less nothing could ever be made.
+const SHORTEST: f64 = 0.05;
+
+/// A time that may be none at all: who gives none does not wait.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    within(deserializer, 0.0)
+}
+
+/// A time without which nothing works.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    within(deserializer, SHORTEST)
+}
+
+fn within<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
-    if (0.0..=LONGEST).contains(&seconds) {
+    if (least..=LONGEST).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
         Err(de::Error::custom(format_args!(
-            "{seconds} is not between 0 and {LONGEST} seconds"
+            "{seconds} is not between {least} and {LONGEST} seconds"
         )))
     }
 }
 
-/// Why the settings cannot be used: the place and the line itself, over several lines.
+/// Why the settings cannot be used: the place and what is wrong there, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingsError(String);
@@ -144,10 +160,7 @@ impl Settings {
                 .span()
                 .map(|span| super::fault::Place::of_offset(text, span.start));
             let place = place.map_or_else(String::new, |place| format!("{place}: "));
-            SettingsError(format!(
-                "{place}{}",
-                error.message().lines().collect::<Vec<_>>().join(" ")
-            ))
+            SettingsError(format!("{place}{}", plain(error.message(), Language::Toml)))
         })
     }
 }
@@ -212,20 +225,83 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_place() {
         for (text, message) in [
-            ("selct = 'marked'", "line 1, column 1: unknown field `selct`"),
-            ("\nselect = 'all'", "line 2, column 10: unknown variant `all`"),
+            (
+                "selct = 'marked'",
+                "line 1, column 1: there is no key selct (did you mean select?); there are select, log_level",
+            ),
+            (
+                "\nselect = 'all'",
+                "line 2, column 10: \"all\" is none of marked, managed, defined",
+            ),
             (
                 "[timeouts]\nhook = -1",
-                "line 2, column 8: -1 is not between 0 and 3600 seconds",
+                "line 2, column 8: -1 is not between 0.05 and 3600 seconds",
             ),
             ("[timeouts]\nhook = nan", "line 2, column 8: NaN is not between"),
-            ("[timeouts]\nhook = '30'", "line 2, column 8: invalid type"),
+            (
+                "[timeouts]\nhook = '30'",
+                "line 2, column 8: this is the string \"30\", where a number is needed",
+            ),
+            (
+                "[timeouts]\nhook = 0",
+                "line 2, column 8: 0 is not between 0.05 and 3600",
+            ),
+            (
+                "[timeouts]\nwrite = 0",
+                "line 2, column 9: 0 is not between 0.05 and 3600",
+            ),
+            (
+                "[timeouts]\nnode = 0",
+                "line 2, column 8: 0 is not between 0.05 and 3600",
+            ),
+            (
+                "[timeouts]\ncallout = 0",
+                "line 2, column 11: 0 is not between 0.05 and 3600",
+            ),
+            (
+                "[timeouts]\ngone = 3601",
+                "line 2, column 8: 3601 is not between 0 and 3600",
+            ),
+            (
+                "timeouts = [30]",
+                "line 1, column 12: this is an array, where a table is needed",
+            ),
+            (
+                "callouts = 'no'",
+                "line 1, column 12: this is the string \"no\", where true or false is needed",
+            ),
+            ("select = true", "line 1, column 10: a string is needed here"),
+            ("[timeouts", "line 1, column 10: unclosed table; here belongs ]"),
+            (
+                "[timeouts]\nhook 30",
+                "line 2, column 6: key with no value; here belongs =",
+            ),
+            (
+                "callouts = true\ncallouts = true",
+                "line 2, column 1: this key is here twice",
+            ),
+            (
+                "log_level = info",
+                "line 1, column 13: this is no value: a string has to be in quotes",
+            ),
             ("select = ", "line 1, column 10:"),
             ("cordon = ['[']", "line 1, column 10: \"[\" is not a pattern"),
         ] {
             let error = Settings::parse(text).expect_err(text).to_string();
             assert!(error.starts_with(message), "{text}: {error}");
             assert_eq!(error.lines().count(), 1, "{error}");
+            for word in [
+                "`",
+                "sequence",
+                "f64",
+                "struct",
+                "map",
+                "field",
+                "variant",
+                "invalid type",
+            ] {
+                assert!(!error.contains(word), "{word}: {error}");
+            }
         }
     }
 }

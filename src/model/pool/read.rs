@@ -11,6 +11,8 @@ use super::{Glob, Member, Numa, Placement, Pool, TypeMember};
 use crate::model::definition::Attribute;
 use crate::model::fault::Fault;
 use crate::model::names::{AttributePath, MdevUuid, PoolName, TypeName};
+use crate::model::table::Table;
+use crate::model::words::{Language, plain};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +22,7 @@ struct File {
     #[serde(default)]
     numa: Numa,
     #[serde(default)]
-    member: Vec<Spanned<Entry>>,
+    member: Vec<Spanned<Table<Entry>>>,
 }
 
 /// A `[[member]]`, whichever kind it is.
@@ -53,7 +55,7 @@ impl<'de> Deserialize<'de> for Pair {
 
 pub(super) fn parse(name: PoolName, text: &str) -> Result<Pool, Fault> {
     let file: File = toml::from_str(text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        let message = plain(error.message(), Language::Toml);
         let offset = error.span().map_or(0, |span| span.start);
         Fault::at(text, offset, message)
     })?;
@@ -64,8 +66,8 @@ pub(super) fn parse(name: PoolName, text: &str) -> Result<Pool, Fault> {
     let mut members = Vec::new();
     for entry in file.member {
         let place = entry.span();
+        let Table(entry) = entry.into_inner();
         let member = entry
-            .into_inner()
             .into_member(&place)
             .map_err(|(place, message)| Fault::at(text, place.start, message))?;
         let uuid = match &member {
@@ -229,16 +231,18 @@ mod tests {
                 "placement = 'pack'\n",
                 "line 2, column 1: the pool has no [[member]]",
             ),
-            ("place = 1", "line 1, column 1: unknown field `place`"),
-            ("placement = 'all'", "line 1, column 13: unknown variant `all`"),
-            ("numa = 0", "line 1, column 8: "),
+            ("place = 1", "line 1, column 1: there is no key place"),
+            (
+                "placement = 'all'",
+                "line 1, column 13: \"all\" is none of order, pack, spread",
+            ),
             (
                 "[[member]]",
                 "line 1, column 1: a member has a type, a definition or a device",
             ),
             (
                 "[[member]]\ntype = 'a'\nmore = 1",
-                "line 3, column 1: unknown field `more`",
+                "line 3, column 1: there is no key more",
             ),
             (
                 "[[member]]\ntype = 'a'\n[[member]]\nlimit = 1",
@@ -250,9 +254,12 @@ mod tests {
             ),
             (
                 "[[member]]\ntype = 'a'\nlimit = 0",
-                "line 3, column 9: invalid value: integer `0`",
+                "line 3, column 9: this is the number 0, where a whole number, 1 or more, is needed",
             ),
-            ("[[member]]\ntype = 'a'\nlimit = -1", "line 3, column 9: "),
+            (
+                "[[member]]\ntype = 'a'\nlimit = -1",
+                "line 3, column 9: this is the number -1, where a whole number",
+            ),
             (
                 "[[member]]\ntype = 'a'\nparents = ['[']",
                 "line 3, column 11: \"[\" is not a pattern",
@@ -267,7 +274,7 @@ mod tests {
             ),
             (
                 "[[member]]\ntype = 'a'\nattributes = [['x']]",
-                "line 3, column 15: ",
+                "line 3, column 15: this has 1 in it, where an array of two strings is needed",
             ),
             (
                 "[[member]]\ntype = 'a'\nattributes = [['x', \"\\u0000\"]]",
@@ -298,6 +305,45 @@ mod tests {
             let error = pool(text).expect_err(text);
             assert!(error.starts_with(message), "{text}: {error}");
             assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_kind_is_told_in_words_of_toml() {
+        for (text, message) in [
+            ("numa = 0", "line 1, column 8: a string is needed here"),
+            (
+                "member = 1",
+                "line 1, column 10: this is the number 1, where an array is needed",
+            ),
+            (
+                "member = ['a']",
+                "line 1, column 11: this is the string \"a\", where a table is needed",
+            ),
+            (
+                "member = [['a']]",
+                "line 1, column 11: this is an array, where a table is needed",
+            ),
+            (
+                "[[member]]\ntype = 'a'\nlimit = 0",
+                "line 3, column 9: this is the number 0, where a whole number, 1 or more, is needed",
+            ),
+        ] {
+            let error = pool(text).expect_err(text);
+            assert_eq!(error, message, "{text}");
+            for word in [
+                "`",
+                "sequence",
+                "tuple",
+                "u32",
+                "struct",
+                "map",
+                "field",
+                "variant",
+                "invalid type",
+            ] {
+                assert!(!error.contains(word), "{word}: {error}");
+            }
         }
     }
 }

@@ -109,7 +109,7 @@ fn what_cannot_be_read_is_refused() {
         ("", "there is nothing in it"),
         ("[]", "neither libvirt's XML of a node device nor mdevctl's JSON"),
         ("\n{", "line 2, column 1: the JSON ends too early"),
-        ("{}", "missing field `mdev_type`"),
+        ("{}", "the member mdev_type is missing"),
         ("<device/>", "no <capability>"),
         ("<device>", "it is not the XML of a node device"),
         ("{\"mdev_type\":\"..\"}", "another folder"),

@@ -138,12 +138,12 @@ fn the_settings() {
     for (text, why) in [
         (
             "selct = 'marked'",
-            "line 1, column 1: unknown field `selct`, expected ",
+            "line 1, column 1: there is no key selct (did you mean select?); there are ",
         ),
         ("select = ", "line 1, column 10: "),
         (
             "[timeouts]\nhook = -1",
-            "line 2, column 8: -1 is not between 0 and 3600 seconds",
+            "line 2, column 8: -1 is not between 0.05 and 3600 seconds",
         ),
     ] {
         let (host, vm, _) = two();

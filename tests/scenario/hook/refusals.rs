@@ -58,11 +58,11 @@ fn with_a_broken_definition() {
         ("{\"mdev_type\":", "line 1, column 13: the JSON ends too early"),
         (
             "{\"mdev_type\":7}",
-            "line 1, column 14: invalid type: integer `7`, expected a string",
+            "line 1, column 14: this is the number 7, where a string is needed",
         ),
         (
             "{\"start\":\"auto\"}",
-            "line 1, column 16: missing field `mdev_type`",
+            "line 1, column 16: the member mdev_type is missing",
         ),
         (
             "{\"mdev_type\":\"../mtty-2\"}",
@@ -273,8 +273,8 @@ fn where_the_device_is_active_and_its_only_definition_broken() {
     refuse(
         &host,
         &format!(
-            "cannot create {A}: its definition /etc/mdevctl.d/mtty/{A} is broken: line 1, column 2: missing \
-             field `mdev_type`; mend the file"
+            "cannot create {A}: its definition /etc/mdevctl.d/mtty/{A} is broken: line 1, column 2: the \
+             member mdev_type is missing; mend the file"
         ),
     );
 }

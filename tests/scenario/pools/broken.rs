@@ -15,7 +15,7 @@ fn a_broken_file_is_told_with_its_place() {
         ("", "line 1, column 1: the pool has no [[member]]"),
         (
             "[[member]]\ntype = 'mtty-1'\nlimits = 1\n",
-            "line 3, column 1: unknown field `limits`, expected one of `type`, `definition`, `device`, `parents`, `attributes`, `limit`, `replace`",
+            "line 3, column 1: there is no key limits (did you mean limit?); there are type, definition, device, parents, attributes, limit, replace",
         ),
         (
             "[[member]]\ntype = '../x'\n",

@@ -126,7 +126,7 @@ fn what_is_wrong_is_said_and_harms_no_other() {
     assert!(
         lines[0]["problems"][0]["text"]
             .as_str()
-            .is_some_and(|text| text.contains("bad.toml: line 3, column 1: unknown field `more`")),
+            .is_some_and(|text| text.contains("bad.toml: line 3, column 1: there is no key more")),
         "{}",
         lines[0]
     );
