@@ -1,12 +1,14 @@
 //! Tests that run inside a disposable host, as root, with nothing faked.
 
 mod by_libvirt;
+mod crashes;
 mod definitions;
 mod direct;
 mod host;
 mod observations;
 mod plan;
 mod pools;
+mod reconcile;
 mod rewrite;
 mod run;
 mod support;

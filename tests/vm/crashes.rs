@@ -1,0 +1,282 @@
+//! The real program on the real kernel, killed at a system call of a start or of a stop, or told by one that it failed:
+//! strace does it. A sample of the calls belongs to each run, all of them to the long one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
+
+use crate::support::{A, Called, Definition, DomainXml, Host, Virsh, call, files, hook};
+
+/// How many calls of an operation are tried where not all are.
+const SAMPLE: usize = 8;
+
+/// What a call may answer instead of doing its work.
+const FAILURES: [(&str, &[&str]); 17] = [
+    ("openat", &["EMFILE", "EACCES", "ENOMEM", "EIO"]),
+    ("read", &["EIO", "EINTR"]),
+    ("write", &["ENOSPC", "EIO", "EINTR"]),
+    ("pread64", &["EIO"]),
+    ("pwrite64", &["ENOSPC"]),
+    ("mkdirat", &["ENOSPC", "EACCES"]),
+    ("mkdir", &["ENOSPC", "EACCES"]),
+    ("rename", &["ENOSPC", "EIO"]),
+    ("renameat", &["ENOSPC", "EIO"]),
+    ("unlink", &["EIO", "EACCES"]),
+    ("unlinkat", &["EIO", "EACCES"]),
+    ("flock", &["EINTR", "ENOMEM"]),
+    ("fcntl", &["EINTR"]),
+    ("fork", &["ENOMEM"]),
+    ("clone", &["ENOMEM"]),
+    ("socketpair", &["EMFILE", "ENOMEM"]),
+    ("poll", &["EINTR", "ENOMEM"]),
+];
+
+/// The `nth` call of that name, of whichever process.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Point {
+    name: String,
+    nth: usize,
+}
+
+/// A domain with one device, which has an attribute.
+struct Subject {
+    host: Host,
+    xml: String,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let host = Host::without_libvirt();
+        let attributes = &[("power/control", "on")];
+        host.define(
+            A,
+            &Definition {
+                parent: "mtty",
+                mdev_type: "mtty-1",
+                attributes,
+            },
+        );
+        let xml = DomainXml::new("vm").with(A).printed();
+        Subject { host, xml }
+    }
+
+    /// An operation of the hook's under strace, with more of strace's arguments.
+    fn traced(&self, operation: &str, arguments: &[&str]) -> Called {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/tmp/calls"]).args(arguments);
+        command.args(["/usr/bin/automdev", "hook", "vm"]);
+        command.args(operation.split(' ')).arg("-");
+        call(&mut command, self.xml.as_bytes())
+    }
+
+    /// Brings the host to where the operation can be tried.
+    fn set_up(&self, operation: &str) {
+        if operation.starts_with("release") {
+            hook("vm", "prepare begin", &self.xml).assert_fine();
+        }
+    }
+
+    /// All that can be killed or fail, in the order of the first of its name and number.
+    fn points(&self, operation: &str) -> Vec<Point> {
+        self.set_up(operation);
+        self.traced(operation, &[]).assert_fine();
+        hook("vm", "release end", &self.xml).assert_fine();
+        let trace = fs::read_to_string("/tmp/calls").expect("a trace");
+        let (mut counts, mut points) = (BTreeMap::<(&str, &str), usize>::new(), Vec::new());
+        for line in trace.lines() {
+            let (pid, rest) = line.split_once(' ').expect("a number");
+            let Some((name, _)) = rest.trim_start().split_once('(') else {
+                continue;
+            };
+            if !name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            {
+                continue;
+            }
+            let count = counts.entry((pid, name)).or_default();
+            *count += 1;
+            let point = Point {
+                name: name.to_owned(),
+                nth: *count,
+            };
+            // The first starts the program, the last ends it.
+            if !["execve", "exit_group"].contains(&name) && !points.contains(&point) {
+                points.push(point);
+            }
+        }
+        points
+    }
+
+    /// Every device has a record.
+    #[track_caller]
+    fn assert_known(told: &str) {
+        let known = files::ledger();
+        for uuid in files::active() {
+            assert!(known.contains(&format!("devices/{uuid}")), "{told}: {known:?}");
+        }
+    }
+
+    /// The device is as it is defined.
+    #[track_caller]
+    fn assert_whole(&self, told: &str) {
+        self.host.assert_device(A, "mtty", "mtty-1");
+        let control = fs::read_to_string(files::device("mtty", A).join("power/control"));
+        assert_eq!(control.expect("an attribute"), "on\n", "{told}");
+    }
+
+    /// What comes after a death, each in its turn; then nothing may be left.
+    #[track_caller]
+    fn go_on(&self, turn: usize, told: &str) {
+        match turn % 4 {
+            0 => {
+                hook("vm", "prepare begin", &self.xml).assert_fine();
+                self.assert_whole(told);
+                hook("vm", "release end", &self.xml).assert_fine();
+            }
+            1 => hook("vm", "release end", &self.xml).assert_fine(),
+            // Nothing of libvirt's lives that the claim could belong to.
+            2 => call(Command::new("/usr/bin/automdev").arg("reconcile"), b"").assert_ended(told),
+            _ => {
+                let other = DomainXml::new("other").with(A).printed();
+                hook("other", "prepare begin", &other).assert_fine();
+                self.assert_whole(told);
+                hook("other", "release end", &other).assert_fine();
+                // What it noted of itself goes at its own end.
+                hook("vm", "release end", &self.xml).assert_fine();
+            }
+        }
+        self.assert_gone(told);
+    }
+
+    #[track_caller]
+    fn assert_gone(&self, told: &str) {
+        assert_eq!(
+            (files::active(), files::ledger()),
+            (Vec::new(), Vec::new()),
+            "{told}"
+        );
+        self.host.assert_clean();
+    }
+
+    /// Kills the program at each of the points of an operation; returns how many there were.
+    fn kill(&self, operation: &str, all: bool) -> (usize, usize) {
+        let points = self.points(operation);
+        assert!(points.len() > 30, "{points:?}");
+        let chosen = sample(&points, all);
+        for (turn, point) in chosen.iter().enumerate() {
+            self.set_up(operation);
+            let Point { name, nth } = point;
+            let inject = format!("inject={name}:signal=SIGKILL:when={nth}");
+            self.traced(operation, &["-e", &format!("trace={name}"), "-e", &inject]);
+            let told = format!("{operation}, killed at {name} {nth}");
+            assert!(was_hit("+++ killed by SIGKILL +++"), "{told}: nobody was");
+            Self::assert_known(&told);
+            self.go_on(turn, &told);
+        }
+        (chosen.len(), points.len())
+    }
+
+    /// Lets each of the calls of an operation fail in each of the ways that it can; returns how often.
+    fn fail(&self, operation: &str, all: bool) -> (usize, usize) {
+        let points = self.points(operation);
+        let ways: BTreeMap<&str, &[&str]> = FAILURES.into_iter().collect();
+        let failures: Vec<(&Point, &str)> = points
+            .iter()
+            .flat_map(|point| {
+                let ways = ways.get(point.name.as_str()).copied().unwrap_or_default();
+                ways.iter().map(move |way| (point, *way))
+            })
+            .collect();
+        assert!(failures.len() > 30, "{failures:?}");
+        let chosen = sample(&failures, all);
+        for (point, way) in &chosen {
+            self.set_up(operation);
+            let Point { name, nth } = point;
+            let inject = format!("inject={name}:error={way}:when={nth}");
+            let called = self.traced(operation, &["-e", &format!("trace={name}"), "-e", &inject]);
+            let told = format!("{operation}, {way} from {name} {nth}: {called:?}");
+            assert!(was_hit("(INJECTED)"), "{told}: none was");
+            assert!(called.stderr.lines().count() <= 1, "{told}");
+            assert!(matches!(called.status, Some(0 | 1)), "{told}");
+            Self::assert_known(&told);
+            if operation.starts_with("prepare") {
+                if called.status == Some(0) {
+                    self.assert_whole(&told);
+                } else {
+                    assert!(
+                        called.stderr.starts_with("automdev: ") || *name == "write",
+                        "{told}"
+                    );
+                }
+                hook("vm", "release end", &self.xml).assert_fine();
+            } else if !files::ledger().is_empty() {
+                // It was said, or is in the journal; whoever comes next has it done.
+                call(Command::new("/usr/bin/automdev").arg("reconcile"), b"").assert_ended(&told);
+            }
+            self.assert_gone(&told);
+        }
+        (chosen.len(), failures.len())
+    }
+}
+
+impl Called {
+    #[track_caller]
+    fn assert_ended(&self, told: &str) {
+        assert_eq!(self.status, Some(0), "{told}: {self:?}");
+    }
+}
+
+/// Whether strace has written that.
+fn was_hit(text: &str) -> bool {
+    fs::read_to_string("/tmp/calls").is_ok_and(|trace| trace.contains(text))
+}
+
+/// Some of them, from the first to the last, or all.
+fn sample<T: Clone>(of: &[T], all: bool) -> Vec<T> {
+    if all {
+        return of.to_vec();
+    }
+    let chosen: BTreeSet<usize> = (0..SAMPLE)
+        .map(|number| number * (of.len() - 1) / (SAMPLE - 1))
+        .collect();
+    chosen.into_iter().map(|number| of[number].clone()).collect()
+}
+
+fn kills(all: bool) {
+    let subject = Subject::new();
+    for operation in ["prepare begin", "release end"] {
+        let (tried, points) = subject.kill(operation, all);
+        println!("{operation}: killed at {tried} of {points} system calls");
+    }
+}
+
+fn failures(all: bool) {
+    let subject = Subject::new();
+    for operation in ["prepare begin", "release end"] {
+        let (tried, failures) = subject.fail(operation, all);
+        println!("{operation}: {tried} of {failures} failures of system calls");
+    }
+}
+
+#[test]
+fn who_dies_at_a_system_call_leaves_what_the_next_mends() {
+    kills(false);
+}
+
+#[test]
+fn a_system_call_that_fails_leaves_nothing() {
+    failures(false);
+}
+
+#[test]
+#[ignore = "long: every system call; cargo xtask test --full runs it"]
+fn who_dies_at_any_system_call_leaves_what_the_next_mends() {
+    kills(true);
+}
+
+#[test]
+#[ignore = "long: every system call; cargo xtask test --full runs it"]
+fn any_system_call_that_fails_leaves_nothing() {
+    failures(true);
+}
