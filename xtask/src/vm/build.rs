@@ -25,7 +25,7 @@ use super::recipe::{
 use super::run::Job;
 use super::stage::Stage;
 use super::tools::Signal;
-use super::{apt, place, tools};
+use super::{apt, crash, place, tools};
 
 /// The root file system's name in an image's folder.
 pub(crate) const ROOT: &str = "root.ext4";
@@ -54,13 +54,17 @@ pub(crate) fn build(generation: Generation, target: &Path) -> Result<()> {
     builder.root()?;
     stage.end();
 
-    let stage = Stage::begin(generation, "making the file system");
-    builder.file_system()?;
-    stage.end();
+    // A crash may leave anything on the file system.
+    crash::again(generation, || {
+        let stage = Stage::begin(generation, "making the file system");
+        builder.file_system()?;
+        stage.end();
 
-    let stage = Stage::begin(generation, "booting it once to fill its caches");
-    builder.warm_up()?;
-    stage.end();
+        let stage = Stage::begin(generation, "booting it once to fill its caches");
+        builder.warm_up()?;
+        stage.end();
+        Ok(())
+    })?;
 
     fs::rename(builder.image(), target).with_context(|| format!("cannot make {}", target.display()))?;
     all.end();
@@ -126,7 +130,12 @@ impl<'a> Builder<'a> {
         self.run("mmdebstrap", command)
     }
 
+    /// Makes the root file system, also in place of one that a crash left.
     fn file_system(&self) -> Result<()> {
+        let earlier = self.image().join(ROOT);
+        if earlier.exists() {
+            fs::remove_file(&earlier).with_context(|| format!("cannot remove {}", earlier.display()))?;
+        }
         let mut command = as_root(&self.script("make-file-system.sh", MAKE_FILE_SYSTEM)?);
         command
             .arg(self.work.join("root.tar"))
@@ -148,7 +157,7 @@ impl<'a> Builder<'a> {
             purpose: Purpose::WarmUp,
             limit: WARM_UP_LIMIT,
         };
-        let status = job.run(|piece| drop((&self.log).write_all(piece)))?;
+        let status = job.once(|piece| drop((&self.log).write_all(piece)))?;
         if status != 0 {
             bail!("{}: the new host does not work", self.generation);
         }

@@ -38,10 +38,10 @@ pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpo
         .arg(image.kernel())
         .arg("-initrd")
         .arg(image.initramfs())
-        // Guards against faults of the processor only slow an emulated one down.
+        // Guards against faults of the processor only slow an emulated one down. A kernel that crashes ends at once.
         .args([
             "-append",
-            &format!("root=/dev/vda console=ttyS0 mitigations=off {purpose} {words}"),
+            &format!("root=/dev/vda console=ttyS0 mitigations=off oops=panic panic=-1 {purpose} {words}"),
         ])
         .args(["-drive", &drive("root", &image.root(), layer)])
         .args(["-device", "virtio-blk-pci,drive=root"])

@@ -8,6 +8,7 @@ mod apt;
 mod build;
 mod cargo;
 mod command;
+mod crash;
 mod generation;
 mod image;
 mod machine;

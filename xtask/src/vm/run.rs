@@ -14,7 +14,7 @@ use super::image::Image;
 use super::machine::{self, Purpose};
 use super::payload::{self, Carried};
 use super::place::Temporary;
-use super::{place, tools};
+use super::{crash, place, tools};
 
 /// What to run in a host.
 pub(crate) struct Job<'a> {
@@ -32,8 +32,13 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Runs it; each piece of its output goes to `output` as it comes. Returns its exit status. Where that is not 0,
-    /// the logs are kept, and the person is told where.
+    /// the logs are kept, and the person is told where. After a crash of an emulated kernel it begins anew.
     pub(crate) fn run(&self, mut output: impl FnMut(&[u8])) -> Result<i32> {
+        crash::again(self.image.generation, || self.once(&mut output))
+    }
+
+    /// The same, but a crash is an error, [`crash::Crash`].
+    pub(super) fn once(&self, mut output: impl FnMut(&[u8])) -> Result<i32> {
         tools::ensure()?;
         let generation = self.image.generation;
         let work = Temporary::new(&format!("run-{generation}"))?;
@@ -65,6 +70,9 @@ impl Job<'_> {
             Some(0) => {}
             Some(_) => report(generation.codename(), &work.path().join("logs"), &console)?,
             None => {
+                if let Some(crash) = crash::find(&console) {
+                    return Err(crash.into());
+                }
                 let mut said = String::new();
                 guard
                     .0
