@@ -8,8 +8,8 @@ use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use super::{
-    Status, check, define, hook, install_hook, list, plan, pools, reconcile, rewrite, run, show, types,
-    undefine,
+    Status, check, define, hook, hotplug, install_hook, list, plan, pools, reconcile, rewrite, run, show,
+    types, undefine,
 };
 use crate::host::kernel::Kernel;
 use crate::host::root::Root;
@@ -77,6 +77,10 @@ pub enum Command {
     Define(define::Args),
     /// Forgets what a device is on this host.
     Undefine(undefine::Args),
+    /// Makes devices for a domain that runs already, to be plugged into it.
+    Create(hotplug::CreateArgs),
+    /// Gives devices back that were unplugged from a domain that runs.
+    Remove(hotplug::RemoveArgs),
     /// Looks the host over, and says what would go wrong and how to mend it.
     Check(check::Args),
     /// Puts the libvirt hook in place, never over somebody else's.
@@ -105,6 +109,8 @@ impl Cli {
             Command::Show(args) => show::run(&root, kernel, &args),
             Command::Define(args) => define::run(&root, args),
             Command::Undefine(args) => undefine::run(&root, kernel, &args),
+            Command::Create(args) => hotplug::create(&root, kernel, &args),
+            Command::Remove(args) => hotplug::remove(&root, kernel, &args),
             Command::Check(args) => check::run(&root, kernel, &args),
             Command::InstallHook(args) => install_hook::install(&root, &args),
             Command::UninstallHook(args) => install_hook::uninstall(&root, kernel, &args),

@@ -13,7 +13,7 @@ use crate::host::clock::Deadline;
 use crate::host::kernel::Kernel;
 use crate::host::ledger::Ledger;
 use crate::host::machine::{self, Machine};
-use crate::host::prepare::{self, Request};
+use crate::host::prepare::{self, Extent, Request};
 use crate::host::root::Root;
 use crate::host::{definitions, log as journal, processes, release};
 use crate::model::claim::Claimant;
@@ -115,6 +115,7 @@ impl Call<'_> {
             daemon: processes::libvirt_daemon(root),
             wanted,
             affinity: domain.affinity,
+            extent: Extent::All,
         };
         prepare::prepare(&self.machine(settings), &request)
             .map(drop)

@@ -15,7 +15,7 @@ use super::{Status, complain, one_line};
 use crate::host::kernel::Kernel;
 use crate::host::ledger::{Ledger, LedgerError};
 use crate::host::machine;
-use crate::host::prepare::{self, PrepareError, Request};
+use crate::host::prepare::{self, Extent, PrepareError, Request};
 use crate::host::root::Root;
 use crate::host::supervise::{self, End, Held, Program, Signals, Supervised, Supervisor};
 use crate::host::survey::{Survey, SurveyError};
@@ -234,6 +234,7 @@ fn supervise(
         daemon: None,
         wanted,
         affinity,
+        extent: Extent::All,
     };
     let devices = prepare::prepare(&supervisor.machine(), &request)?;
     if devices != asked {

@@ -28,7 +28,7 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
     match claimant {
         Claimant::Process(id) if processes::runs(root, id) => Life::Running,
         Claimant::Process(_) => Life::Gone,
-        Claimant::Domain(uuid) if is_running(root, uuid, &claim.name) => Life::Running,
+        Claimant::Domain(uuid) if qemu_of(root, uuid, &claim.name).is_some() => Life::Running,
         Claimant::Domain(_) => {
             let age = machine::now().saturating_sub(claim.time);
             let has_daemon = || claim.daemon.is_some_and(|daemon| processes::runs(root, daemon));
@@ -41,17 +41,17 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
     }
 }
 
-/// Whether a domain's QEMU runs: libvirt calls it with the domain's UUID.
-fn is_running(root: &Root, uuid: DomainUuid, name: &str) -> bool {
+/// The number of a domain's QEMU, while it runs: libvirt calls it with the domain's UUID.
+#[must_use]
+pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<u32> {
     const LARGEST: usize = 64;
     if name.contains('/') {
-        return false;
+        return None;
     }
     let file = root.path(LIBVIRT_RUN).join(format!("{name}.pid"));
-    let content = files::read_bounded(&file, LARGEST).ok().flatten();
-    let pid = content.and_then(|content| String::from_utf8(content).ok());
-    let Some(pid) = pid.and_then(|pid| pid.trim().parse().ok()) else {
-        return false;
-    };
-    processes::find(root, pid).is_some() && processes::is_called_with(root, pid, &uuid.to_string())
+    let content = files::read_bounded(&file, LARGEST).ok().flatten()?;
+    let pid = String::from_utf8(content).ok()?.trim().parse().ok()?;
+    let runs =
+        processes::find(root, pid).is_some() && processes::is_called_with(root, pid, &uuid.to_string());
+    runs.then_some(pid)
 }

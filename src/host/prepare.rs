@@ -41,9 +41,21 @@ pub struct Request {
     pub wanted: Vec<Wanted>,
     /// Where the domain runs.
     pub affinity: Affinity,
+    /// What becomes of what it has already.
+    pub extent: Extent,
 }
 
-/// Gives a claimant all that it wants, and takes back what it had before and does not want any more.
+/// What becomes of what a claimant has already and does not ask for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// It is given back: the claimant starts, and this is all that it wants.
+    All,
+    /// It stays: the claimant runs, and wants more.
+    More,
+}
+
+/// Gives a claimant all that it wants, and takes back what it had before and does not want any more, where that is
+/// [`Extent::All`].
 ///
 /// Tells which device each of the wanted ones is, in their order: its own UUID, or that of one of a pool's.
 ///
@@ -98,7 +110,10 @@ impl Preparation<'_> {
             all.extend(self.ledger.swapped_for(&all));
             self.locked.clone_from(&all);
             let device_locks = self.ledger.lock_devices(all, self.machine.deadline)?;
-            let left = self.give_back_unwanted(&held);
+            let left = match self.request.extent {
+                Extent::All => self.give_back_unwanted(&held),
+                Extent::More => Vec::new(),
+            };
             let host_lock = self.ledger.lock_host(self.machine.deadline)?;
             let mut plan = self.plan(Patience::Waiting)?;
             let waits = waits(&plan);
@@ -147,7 +162,9 @@ impl Preparation<'_> {
                     }
                     done => {
                         done?;
-                        self.note_holdings(&plan, &left)?;
+                        if self.request.extent == Extent::All {
+                            self.note_holdings(&plan, &left)?;
+                        }
                         return Ok(plan.devices.iter().map(|one| device_of(&one.0, &one.1)).collect());
                     }
                 }

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::pools::swap::{self, PutBackError};
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
-use crate::model::claim::{Claimant, Life, Record};
+use crate::model::claim::{Claimant, Holdings, Life, Record};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -63,6 +63,27 @@ pub fn chain(error: &dyn Error) -> String {
 /// # Errors
 /// All that is left, and why.
 pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
+    release_those(machine, claimant, Pace::Soon, |_| true)
+}
+
+/// The same for some of a claimant's devices, whose going is waited for; it keeps the others.
+///
+/// # Errors
+/// All that is left of these, and why.
+pub fn release_some(
+    machine: &Machine<'_>,
+    claimant: Claimant,
+    devices: &[MdevUuid],
+) -> Result<(), Vec<ReleaseError>> {
+    release_those(machine, claimant, Pace::Done, |uuid| devices.contains(&uuid))
+}
+
+fn release_those(
+    machine: &Machine<'_>,
+    claimant: Claimant,
+    pace: Pace,
+    is_meant: impl Fn(MdevUuid) -> bool,
+) -> Result<(), Vec<ReleaseError>> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
     if !ledger.has_holdings(claimant) {
         return Ok(());
@@ -73,6 +94,7 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
     let one = |error: LockError| vec![ReleaseError::Lock(error)];
     let own = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
     let held = holdings(&ledger, claimant).map_err(|error| vec![ReleaseError::Ledger(error)])?;
+    let (held, kept): (Vec<MdevUuid>, Vec<MdevUuid>) = held.into_iter().partition(|uuid| is_meant(*uuid));
     let swapped = ledger.swapped_for(&held);
     let devices = ledger
         .lock_devices(held.iter().copied().chain(swapped), machine.deadline)
@@ -80,7 +102,7 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
     let mut is_left = false;
     let mut errors = Vec::new();
     for uuid in held {
-        match give_back(machine, &ledger, claimant, uuid, Pace::Soon) {
+        match give_back(machine, &ledger, claimant, uuid, pace) {
             Ok(Given::Back) => {}
             Ok(Given::Later) => is_left = true,
             Err(error) => {
@@ -90,13 +112,30 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
         }
     }
     if errors.is_empty() && !is_left {
-        errors.extend(ledger.drop_holdings(claimant).err().map(ReleaseError::Ledger));
+        let noted = if kept.is_empty() {
+            ledger.drop_holdings(claimant)
+        } else {
+            note_kept(&ledger, claimant, kept)
+        };
+        errors.extend(noted.err().map(ReleaseError::Ledger));
     }
     drop((devices, own));
     if is_left {
         detached::start(machine, claimant);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// A broken list stays as it is: the claims themselves tell it, too.
+fn note_kept(ledger: &Ledger<'_>, claimant: Claimant, kept: Vec<MdevUuid>) -> Result<(), LedgerError> {
+    match ledger.holdings(claimant) {
+        Ok(Some(holdings)) => {
+            let devices = kept;
+            ledger.write_holdings(claimant, &Holdings { devices, ..holdings })
+        }
+        Ok(None) | Err(LedgerError::Broken { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The devices that a claimant may claim.

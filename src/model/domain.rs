@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 pub(crate) use self::list::{List, ListElement, ListEntry};
 pub(crate) use self::read::{Reading, read};
-pub use self::xml::{child, decode, parse_document};
+pub use self::xml::{child, decode, of_status, parse_document};
 
 use super::affinity::Affinity;
 use super::fault::Fault;

@@ -51,7 +51,7 @@ fn script(host: &Host, path: &str, body: &str) {
 
 /// Written by another process: what is open for writing, be it in a child that another test has just forked, cannot
 /// be executed.
-fn raw_script(host: &Host, path: &str, text: &str) {
+pub(crate) fn raw_script(host: &Host, path: &str, text: &str) {
     let file = host.at(path);
     fs::create_dir_all(file.parent().expect("a folder")).expect("the tree takes a folder");
     let mut writer = Command::new("/bin/sh")

@@ -9,6 +9,7 @@ mod check;
 mod definitions;
 mod fake;
 mod hook;
+mod hotplug;
 mod install;
 mod observations;
 mod plan;

@@ -5,6 +5,7 @@ mod crashes;
 mod definitions;
 mod direct;
 mod host;
+mod hotplug;
 mod observations;
 mod plan;
 mod pools;

@@ -61,6 +61,38 @@ fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 /// # Errors
 /// The first thing that is wrong.
 pub fn parse_document(text: &str) -> Result<Document<'_>, Vec<Fault>> {
+    let document = parse_tree(text)?;
+    let root = document.root_element();
+    let name = root.tag_name();
+    let message = match (name.name(), name.namespace()) {
+        ("domain", None) => return Ok(document),
+        ("domain", Some(namespace)) => format!(
+            "the root element is a domain of the namespace {}, while libvirt's is of none",
+            Shown(namespace)
+        ),
+        (other, _) => format!("the root element is {}, not \"domain\"", Shown(other)),
+    };
+    Err(vec![Fault::at(text, root.range().start, message)])
+}
+
+/// The domain within what libvirt keeps of one that runs: `<domstatus … ><domain … >`.
+///
+/// # Errors
+/// It is none of that.
+pub fn of_status(status: &str) -> Result<&str, Vec<Fault>> {
+    let document = parse_tree(status)?;
+    let root = document.root_element();
+    match child(root, "domain") {
+        Some(domain) if is_element(root, "domstatus") => Ok(&status[domain.range()]),
+        _ => Err(vec![Fault::at(
+            status,
+            root.range().start,
+            "this is no status of a domain that runs",
+        )]),
+    }
+}
+
+fn parse_tree(text: &str) -> Result<Document<'_>, Vec<Fault>> {
     let one = |fault| Err(vec![fault]);
     if text.len() > MOST_BYTES {
         return one(Fault::at(text, MOST_BYTES, too_large()));
@@ -75,21 +107,7 @@ pub fn parse_document(text: &str) -> Result<Document<'_>, Vec<Fault>> {
         allow_dtd: false,
         ..ParsingOptions::default()
     };
-    let document = match Document::parse_with_options(text, options) {
-        Ok(document) => document,
-        Err(error) => return one(fault_of(text, &error)),
-    };
-    let root = document.root_element();
-    let name = root.tag_name();
-    let message = match (name.name(), name.namespace()) {
-        ("domain", None) => return Ok(document),
-        ("domain", Some(namespace)) => format!(
-            "the root element is a domain of the namespace {}, while libvirt's is of none",
-            Shown(namespace)
-        ),
-        (other, _) => format!("the root element is {}, not \"domain\"", Shown(other)),
-    };
-    one(Fault::at(text, root.range().start, message))
+    Document::parse_with_options(text, options).or_else(|error| one(fault_of(text, &error)))
 }
 
 fn too_large() -> String {

@@ -25,6 +25,7 @@ pub(crate) struct DomainXml {
     pub(crate) uuid: &'static str,
     pub(crate) guest: Guest,
     pub(crate) devices: Vec<Device>,
+    pub(crate) has_free_port: bool,
 }
 
 impl DomainXml {
@@ -40,6 +41,7 @@ impl DomainXml {
             uuid: uuid.leak(),
             guest: Guest::Idle,
             devices: Vec::new(),
+            has_free_port: false,
         }
     }
 
@@ -77,6 +79,12 @@ impl DomainXml {
         self
     }
 
+    /// With a port into which something can be plugged while it runs.
+    pub(crate) fn with_free_port(mut self) -> Self {
+        self.has_free_port = true;
+        self
+    }
+
     /// As libvirt keeps it: the marks in the metadata.
     pub(crate) fn xml(&self) -> String {
         let (mut marks, mut hostdevs) = (String::new(), String::new());
@@ -99,6 +107,12 @@ impl DomainXml {
                 "  <metadata>\n    <automdev:devices xmlns:automdev='urn:automdev:domain:1'>\n{marks}    </automdev:devices>\n  </metadata>\n"
             );
         }
+        // libvirt gives each device a port of its own, and makes as many as there are devices.
+        let port = if self.has_free_port {
+            "    <controller type='pci' model='pcie-root'/>\n    <controller type='pci' model='pcie-root-port'/>\n    <controller type='pci' model='pcie-root-port'/>\n"
+        } else {
+            ""
+        };
         let (boot, disk) = match self.guest {
             Guest::Idle => ("", ""),
             Guest::ShutsDown => (
@@ -107,7 +121,7 @@ impl DomainXml {
             ),
         };
         format!(
-            "<domain type='qemu'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <features><acpi/></features>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disk}{hostdevs}  </devices>\n</domain>\n",
+            "<domain type='qemu'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <features><acpi/></features>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n{port}    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disk}{hostdevs}  </devices>\n</domain>\n",
             self.name, self.uuid
         )
     }

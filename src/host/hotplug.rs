@@ -1,0 +1,223 @@
+//! Devices for domains that run already. libvirt calls no hook when a device is plugged in or out, so a person says it.
+
+use super::clock::Deadline;
+use super::ledger::Ledger;
+use super::life;
+use super::machine::Machine;
+use super::prepare::{self, Extent, PrepareError, Request};
+use super::processes::{self, User};
+use super::release::{self, ReleaseError};
+use super::running::Running;
+use super::standing::{Standing, standing};
+use super::sysfs;
+use crate::model::claim::Claimant;
+use crate::model::names::{MdevUuid, ParentName, TypeName};
+use crate::model::plan::{Origin, Wanted};
+
+/// How a domain came to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gained {
+    /// It was made.
+    Created,
+    /// It was there, made by somebody else.
+    Adopted,
+    /// The domain had it already.
+    Had,
+}
+
+/// What became of a device that a domain gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// It was removed.
+    Removed,
+    /// It is still there: somebody else made it.
+    Left,
+}
+
+/// A device, where it is if it is there, and what was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done<T> {
+    /// The device.
+    pub uuid: MdevUuid,
+    /// Where it is, or was.
+    pub place: Option<(ParentName, TypeName)>,
+    /// What was done.
+    pub what: T,
+}
+
+/// Why a device is not given back.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The domain does not have it.
+    #[error("{name} has no device {uuid} by automdev")]
+    NotHeld {
+        /// The domain.
+        name: String,
+        /// The device.
+        uuid: MdevUuid,
+    },
+    /// Its guest still has it.
+    #[error("{uuid} is in use by {user}; take it from the domain first (virsh detach-device {name} FILE)")]
+    InUse {
+        /// The device.
+        uuid: MdevUuid,
+        /// Who has it open.
+        user: User,
+        /// The domain.
+        name: String,
+    },
+    /// It cannot be given back, or not yet.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+}
+
+/// Why a domain does not get a device.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// As at a start.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The domain has ended, and what was made for it is given back.
+    #[error("{0} has ended meanwhile; nothing is left of what was made for it")]
+    Ended(String),
+}
+
+/// Gives a domain that runs some more devices, all or none. What it has already stays as it is.
+///
+/// # Errors
+/// See [`CreateError`].
+pub fn create(
+    machine: &Machine<'_>,
+    running: &Running,
+    uuids: &[MdevUuid],
+) -> Result<Vec<Done<Gained>>, CreateError> {
+    let claimant = Claimant::Domain(running.uuid);
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let had: Vec<MdevUuid> = uuids
+        .iter()
+        .copied()
+        .filter(|uuid| ledger.is_claimed_by(*uuid, claimant) && is_there(machine, *uuid))
+        .collect();
+    let wanted = uuids
+        .iter()
+        .filter(|uuid| !had.contains(uuid))
+        .map(|uuid| Wanted {
+            uuid: *uuid,
+            model: None,
+            origin: Origin::Definition,
+        });
+    let request = Request {
+        claimant,
+        name: running.name.clone(),
+        daemon: None,
+        wanted: wanted.collect(),
+        affinity: running.affinity.clone(),
+        extent: Extent::More,
+    };
+    if !request.wanted.is_empty() {
+        prepare::prepare(machine, &request)?;
+    }
+    // Its release may have come before there was something to be released.
+    if life::qemu_of(&machine.root, running.uuid, &running.name).is_none() {
+        for error in release::release(machine, claimant).err().into_iter().flatten() {
+            log::error!("{}", release::chain(&error));
+        }
+        return Err(CreateError::Ended(running.name.clone()));
+    }
+    let gained = |uuid: &MdevUuid| {
+        let record = ledger.record(*uuid).ok().flatten();
+        let is_ours =
+            record.is_some_and(|record| matches!(standing(&machine.root, &record), Standing::Here(_)));
+        let what = match is_ours {
+            _ if had.contains(uuid) => Gained::Had,
+            true => Gained::Created,
+            false => Gained::Adopted,
+        };
+        Done {
+            uuid: *uuid,
+            place: place(machine, *uuid),
+            what,
+        }
+    };
+    Ok(uuids.iter().map(gained).collect())
+}
+
+/// Takes from a domain that runs some of its devices, all where none is named. Nothing is taken while the domain's guest
+/// has one of them: it is waited for, for a short time.
+///
+/// # Errors
+/// See [`RemoveError`]; what could be given back before has been.
+pub fn remove(
+    machine: &Machine<'_>,
+    running: &Running,
+    uuids: &[MdevUuid],
+) -> Result<Vec<Done<Lost>>, RemoveError> {
+    let claimant = Claimant::Domain(running.uuid);
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let ledger_error = |error| RemoveError::Release(ReleaseError::Ledger(error));
+    let mut held = release::holdings(&ledger, claimant).map_err(ledger_error)?;
+    held.retain(|uuid| ledger.is_claimed_by(*uuid, claimant));
+    if let Some(uuid) = uuids.iter().find(|uuid| !held.contains(uuid)) {
+        return Err(RemoveError::NotHeld {
+            name: running.name.clone(),
+            uuid: *uuid,
+        });
+    }
+    held.retain(|uuid| uuids.is_empty() || uuids.contains(uuid));
+    let until = machine.deadline.or_after(machine.timeouts.idle);
+    for uuid in &held {
+        wait_until_idle(machine, running, *uuid, until)?;
+    }
+    let mut done: Vec<Done<Lost>> = held
+        .iter()
+        .map(|uuid| Done {
+            uuid: *uuid,
+            place: place(machine, *uuid),
+            what: Lost::Removed,
+        })
+        .collect();
+    let released = release::release_some(machine, claimant, &held);
+    if let Some(error) = released.err().into_iter().flatten().next() {
+        return Err(error.into());
+    }
+    for one in &mut done {
+        if is_there(machine, one.uuid) {
+            one.what = Lost::Left;
+        }
+    }
+    Ok(done)
+}
+
+fn wait_until_idle(
+    machine: &Machine<'_>,
+    running: &Running,
+    uuid: MdevUuid,
+    until: Deadline,
+) -> Result<(), RemoveError> {
+    let user = || {
+        let nodes = sysfs::nodes(&machine.root, uuid);
+        processes::users(&machine.root, &nodes).into_iter().next()
+    };
+    let mut last = None;
+    let idle = until.poll(|| {
+        last = user();
+        last.is_none().then_some(())
+    });
+    match (idle, last) {
+        (None, Some(user)) => Err(RemoveError::InUse {
+            uuid,
+            user,
+            name: running.name.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_there(machine: &Machine<'_>, uuid: MdevUuid) -> bool {
+    place(machine, uuid).is_some()
+}
+
+fn place(machine: &Machine<'_>, uuid: MdevUuid) -> Option<(ParentName, TypeName)> {
+    let active = sysfs::active(&machine.root, uuid).ok().flatten()?;
+    Some((active.parent, active.mdev_type))
+}
