@@ -19,7 +19,8 @@ use super::root::Root;
 use super::sysfs;
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claim, Claimant, Holder, Life, Record, State};
-use crate::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState, Together};
+use crate::model::definition::Definition;
+use crate::model::inventory::{Active, Defined, Inventory, MadeWay, Neighbour, Offer, ParentState, Together};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::plan::{Wanted, is_ours};
 use crate::model::pool::{Glob, MemberKind, Pool, PoolError};
@@ -435,9 +436,17 @@ impl Inventory for Survey<'_> {
             .collect()
     }
 
-    fn stand_in(&self, device: MdevUuid) -> Option<MdevUuid> {
+    fn made_way(&self, device: MdevUuid) -> Option<MadeWay> {
         let swap = self.note(device, self.ledger.swap(device))?;
-        Some(swap.stand_in)
+        Some(MadeWay {
+            stand_in: swap.stand_in,
+            parent: swap.parent,
+            definition: Definition {
+                mdev_type: swap.mdev_type,
+                start: swap.start,
+                attributes: swap.attributes,
+            },
+        })
     }
 
     fn is_busy(&self, device: MdevUuid) -> bool {

@@ -103,8 +103,8 @@ pub trait Inventory {
     /// Who has a device made as the definition of this one says.
     fn made_like(&self, definition: MdevUuid) -> Vec<MdevUuid>;
 
-    /// The device that was made in the place of this one, which is to be put back afterwards.
-    fn stand_in(&self, device: MdevUuid) -> Option<MdevUuid>;
+    /// How a device has made way for another, where it is to be put back afterwards.
+    fn made_way(&self, device: MdevUuid) -> Option<MadeWay>;
 
     /// Whether another call is at work on a device just now.
     fn is_busy(&self, device: MdevUuid) -> bool;
@@ -120,6 +120,17 @@ pub struct Together {
     pub places: Vec<(ParentName, TypeName)>,
     /// What the kernel said, for people.
     pub why: String,
+}
+
+/// A device that has made way for another: where it was, and is put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeWay {
+    /// The one that is made in its place.
+    pub stand_in: MdevUuid,
+    /// Where.
+    pub parent: ParentName,
+    /// As what.
+    pub definition: Definition,
 }
 
 /// A definition of a device under one parent.

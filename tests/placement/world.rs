@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automdev::model::claim::{Holder, Kind, Record, SCHEMA, State};
 use automdev::model::definition::{Definition, Start};
-use automdev::model::inventory::{Active, Defined, Inventory, Neighbour, Offer, ParentState, Together};
+use automdev::model::inventory::{
+    Active, Defined, Inventory, MadeWay, Neighbour, Offer, ParentState, Together,
+};
 use automdev::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use automdev::model::pool::{FromPool, MemberKind, Pool, PoolError};
 
@@ -243,7 +245,7 @@ impl Inventory for World {
         Vec::new()
     }
 
-    fn stand_in(&self, _: MdevUuid) -> Option<MdevUuid> {
+    fn made_way(&self, _: MdevUuid) -> Option<MadeWay> {
         None
     }
 

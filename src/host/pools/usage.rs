@@ -11,7 +11,7 @@ use super::super::survey::Survey;
 use super::super::{definitions, numa, sysfs};
 use super::{file, load};
 use crate::model::claim::{Holder, Life, Record};
-use crate::model::inventory::Inventory as _;
+use crate::model::inventory::{Inventory as _, MadeWay};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::overview::{LedgerAccess, Problem};
 use crate::model::pool::{Glob, Member, MemberKind, Numa, Placement, Pool, PoolError, TypeMember};
@@ -324,7 +324,7 @@ impl<'a> Viewer<'a> {
             free: 0,
             used: Vec::new(),
         };
-        if let Some(stand_in) = self.survey().stand_in(uuid) {
+        if let Some(MadeWay { stand_in, .. }) = self.survey().made_way(uuid) {
             let record = self.records.iter().find(|record| record.uuid == stand_in);
             match record {
                 Some(record) => usage.used.push(self.used(record)),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::room::Fit;
 use super::{Place, Planner, Wanted, model_mismatch};
 use crate::model::claim::{Life, Record};
-use crate::model::inventory::{Active, Defined, ParentState};
+use crate::model::inventory::{Active, Defined, MadeWay, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::nearest::nearest;
 use crate::model::pool::{FromPool, Member, MemberKind, Numa, Pool, TypeMember};
@@ -131,20 +131,21 @@ impl Planner<'_> {
         if uuid != choice.wanted.uuid && self.chosen.contains(&uuid) {
             return Err(busy("this domain itself".to_owned()));
         }
-        let stand_in = inventory.stand_in(uuid);
-        if let Some(other) = stand_in.filter(|other| *other != choice.wanted.uuid) {
-            return Err(busy(format!("{other}, made in its place")));
+        let made_way = inventory.made_way(uuid);
+        if let Some(other) = made_way.as_ref().map(|made_way| made_way.stand_in) {
+            if other != choice.wanted.uuid {
+                return Err(busy(format!("{other}, made in its place")));
+            }
         }
         let defined = inventory.definitions(uuid);
-        let is_taken_away = stand_in.is_some();
+        let is_taken_away = made_way.is_some();
         let Some(active) = inventory.active(uuid) else {
-            // Its place is this very device's.
-            let first = defined.iter().find(|one| one.definition.is_ok());
-            return match first.filter(|_| is_taken_away && replace) {
-                Some(first) => Ok((
-                    place_of(first, choice.from(MemberKind::Device(uuid)))?,
-                    Way::Replace(uuid),
-                )),
+            // It is put back where it was, whatever else defines it.
+            return match made_way.filter(|_| replace) {
+                Some(made_way) => {
+                    let place = place_left_by(made_way, &defined, choice.from(MemberKind::Device(uuid)));
+                    Ok((place, Way::Replace(uuid)))
+                }
                 None => Err(Refusal::NotThere),
             };
         };
@@ -418,6 +419,21 @@ impl Choice {
             name: pool.name.clone(),
             member,
         })
+    }
+}
+
+/// The place that a device has made way in: as its definition there says by now, or else as it said then.
+fn place_left_by(made_way: MadeWay, defined: &[Defined], pool: Option<FromPool>) -> Place {
+    let now = defined.iter().filter(|one| one.parent == made_way.parent);
+    let mut now = now.filter_map(|one| one.definition.as_ref().ok());
+    let now = now.find(|now| now.mdev_type == made_way.definition.mdev_type);
+    let definition = now.cloned().unwrap_or(made_way.definition);
+    Place {
+        parent: made_way.parent,
+        mdev_type: definition.mdev_type,
+        start: definition.start,
+        attributes: definition.attributes,
+        pool,
     }
 }
 

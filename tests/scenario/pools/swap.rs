@@ -249,6 +249,43 @@ fn it_comes_back_as_it_is_defined_by_then() {
     host.assert_ledger_empty();
 }
 
+/// A device that is defined under several parents comes back where it was, whatever died and whoever goes on.
+#[test]
+fn it_comes_back_where_it_was() {
+    let host = host();
+    // By its name the first of them.
+    host.ports("0", 8)
+        .definition("0", IDLE, "mtty-1", &[("power/control", "auto")]);
+    host.pool("p", &format!("[[member]]\ndevice = '{IDLE}'\nreplace = true\n"));
+    let before = host.state();
+    host.kernel().reset();
+    host.prepare(&vm(1, &["p"])).done();
+    let log = host.kernel().log();
+    let taken = log
+        .iter()
+        .position(|line| line.contains(&format!("{IDLE}/remove")));
+    let taken = taken.expect("it was taken away") as u64 + 1;
+    host.release(&vm(1, &["p"])).done();
+    before.assert_unchanged(&host.state());
+    for at in taken + 1..=log.len() as u64 {
+        host.prepare_with(at, FaultKind::KillBefore, &vm(1, &["p"]))
+            .killed();
+        assert!(!host.devices().contains(&place(IDLE)), "{}", log[at as usize - 1]);
+        // Its definition there counts, and where that has gone, what it said.
+        if at == taken + 1 {
+            fs::remove_file(host.at(format!("etc/mdevctl.d/a/{IDLE}"))).expect("a definition");
+        }
+        host.prepare(&vm(1, &["p"])).done();
+        assert_eq!(host.devices(), [place(OTHER), place(&device(16))]);
+        let control = host.read(format!("sys/bus/mdev/devices/{}/power/control", device(16)));
+        assert_eq!(control.as_deref(), Some("on"));
+        host.definition("a", IDLE, "mtty-1", &[("power/control", "on")]);
+        host.release(&vm(1, &["p"])).done();
+        before.assert_unchanged(&host.state());
+        host.assert_ledger_empty();
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Next {
     Prepare,
