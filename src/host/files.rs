@@ -1,10 +1,13 @@
 //! Small files: read within bounds, replaced in one step.
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use super::kernel::{Change, Kernel};
 
@@ -95,13 +98,19 @@ pub fn read_short(path: &Path) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-/// The names in a folder, in no order. As [`names`], where there may be thousands.
-#[must_use]
-pub fn names_unsorted(folder: &Path) -> HashSet<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+/// Tells the names in a folder, in no order and as far as it can be read. As [`names`], where there may be thousands and
+/// none of them is to be kept.
+pub fn each_name(folder: &Path, mut told: impl FnMut(&str)) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut folder) = Dir::open(folder, flags, Mode::empty()) else {
+        return;
+    };
+    for entry in folder.iter().flatten() {
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => told(name),
+        }
+    }
 }
 
 /// The names in a folder, sorted; none where there is no such folder. Names that are not UTF-8 are left out:

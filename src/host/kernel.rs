@@ -7,7 +7,8 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -65,6 +66,18 @@ pub enum ReadError {
     NotTried(Errno),
 }
 
+/// Files of one line each, all of them answered for by one driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Their paths below it.
+    pub files: Vec<String>,
+}
+
+/// What such files hold, in their order; or why none of them was read.
+pub type LinesRead = Result<Vec<Result<Vec<u8>, Errno>>, ReadError>;
+
 /// A change that automdev makes outside sysfs; the tests stop or fail the program at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -87,6 +100,24 @@ pub trait Kernel {
     /// # Errors
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
+
+    /// Reads the one short line of each of many files, folder by folder: at most a hundred files of each. A folder has
+    /// that much time, and all of them until the deadline. One that is not answered in time leaves the others of its
+    /// folder unanswered, too.
+    fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
+        let read = |lines: &Lines| {
+            let deadline = deadline.or_after(each);
+            let files = lines.files.iter();
+            files
+                .map(|file| match self.read(&lines.folder.join(file), deadline) {
+                    Ok(content) => Ok(Ok(content)),
+                    Err(ReadError::Refused(errno)) => Ok(Err(errno)),
+                    Err(error) => Err(error),
+                })
+                .collect()
+        };
+        folders.iter().map(read).collect()
+    }
 
     /// Nothing will be written for a while: what waits for writes may go.
     fn rest(&self) {}

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::clock::Deadline;
 use super::definitions::{self, StoreError};
-use super::files;
 use super::ledger::{Ledger, LedgerError};
 use super::life;
 use super::machine;
@@ -384,15 +383,31 @@ impl Inventory for Survey<'_> {
         pools::list(self.root).names
     }
 
-    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
-        self.ask(parent, |deadline| {
-            let it = (parent, mdev_type);
-            sysfs::available(self.root, self.ledger.kernel(), it, deadline)
-        })
+    fn available(&self, asked: &[(&ParentName, Vec<&TypeName>)]) -> Vec<Vec<Option<u32>>> {
+        let kernel = self.ledger.kernel();
+        let is_silent = |parent: &ParentName| self.silent.borrow().contains(parent);
+        let spoken: Vec<(&ParentName, Vec<&TypeName>)> = asked
+            .iter()
+            .filter(|(parent, _)| !is_silent(parent))
+            .cloned()
+            .collect();
+        let answers = sysfs::available(self.root, kernel, &spoken, ANSWER, self.deadline);
+        let mut answers = spoken.iter().zip(answers).peekable();
+        asked
+            .iter()
+            .map(|(parent, types)| {
+                let answer = answers.next_if(|((answered, _), _)| answered == parent);
+                if let Some((_, Ok(counts))) = answer {
+                    return counts;
+                }
+                self.silent.borrow_mut().insert((*parent).clone());
+                vec![None; types.len()]
+            })
+            .collect()
     }
 
     fn devices_below(&self, parent: &ParentName) -> u32 {
-        u32::try_from(sysfs::devices_of(self.root, parent).len()).unwrap_or(u32::MAX)
+        sysfs::count_devices(self.root, parent)
     }
 
     fn node(&self, parent: &ParentName) -> Option<u32> {
@@ -404,10 +419,10 @@ impl Inventory for Survey<'_> {
     }
 
     fn reserved(&self) -> Vec<Record> {
-        // Two listings tell which of many are not there; only those are read.
-        let active = files::names_unsorted(&self.root.path(sysfs::DEVICES));
-        let missing = self.ledger.recorded_beside(&active).into_iter();
+        // Of many, only those that are not there are looked at.
+        let missing = self.ledger.recorded_beside(&self.root.path(sysfs::DEVICES));
         missing
+            .into_iter()
             .filter(|uuid| self.ledger.is_busy(*uuid))
             .filter_map(|uuid| self.ledger.record(uuid).ok().flatten())
             .filter(|record| record.state == State::Creating)

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::clock::Deadline;
 use super::files;
-use super::kernel::{Kernel, ReadError};
+use super::kernel::{Kernel, Lines, ReadError};
 use super::root::Root;
 use crate::model::inventory::{Active, Offer, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
@@ -149,7 +150,7 @@ pub fn ask(kernel: &dyn Kernel, file: &Path, deadline: Deadline) -> Result<Optio
     }
 }
 
-/// One type that a parent offers. A count that cannot be read is none: it is a hint.
+/// One type that a parent offers.
 ///
 /// # Errors
 /// The driver does not answer in time.
@@ -160,42 +161,65 @@ pub fn offer(
     deadline: Deadline,
 ) -> Result<Option<Offer>, Unanswered> {
     let folder = type_folder(root, parent, mdev_type);
-    if !folder.is_dir() {
+    let device_api = device_api(root, parent, mdev_type);
+    if device_api.is_none() && !folder.is_dir() {
         return Ok(None);
     }
-    let read = |name: &str| ask(kernel, &folder.join(name), deadline);
     let most = if mdev_type.as_str().starts_with("nvidia-") {
-        read("description")?.and_then(|text| parse_most(&text))
+        ask(kernel, &folder.join("description"), deadline)?.and_then(|text| parse_most(&text))
     } else {
         None
     };
     Ok(Some(Offer {
-        device_api: device_api(root, parent, mdev_type).unwrap_or_default(),
-        available: read("available_instances")?
-            .and_then(|count| count.parse().ok())
-            .unwrap_or_default(),
+        device_api: device_api.unwrap_or_default(),
         most,
     }))
 }
 
-/// How many more of a type a parent can make; none where it does not offer the type.
-///
-/// # Errors
-/// The driver does not answer in time.
+/// How many more of some types each of these parents can make; none of one that it does not offer. A count that cannot
+/// be read is 0: it is a hint. A parent has that much time, and all of them until the deadline; one whose driver does not
+/// answer in time is told instead.
 pub fn available(
     root: &Root,
     kernel: &dyn Kernel,
-    (parent, mdev_type): (&ParentName, &TypeName),
+    asked: &[(&ParentName, Vec<&TypeName>)],
+    each: Duration,
     deadline: Deadline,
-) -> Result<Option<u32>, Unanswered> {
-    let folder = type_folder(root, parent, mdev_type);
-    if !folder.is_dir() {
-        return Ok(None);
-    }
-    let count = ask(kernel, &folder.join("available_instances"), deadline)?;
-    Ok(Some(
-        count.and_then(|count| count.parse().ok()).unwrap_or_default(),
-    ))
+) -> Vec<Result<Vec<Option<u32>>, Unanswered>> {
+    let folders: Vec<Lines> = asked
+        .iter()
+        .map(|(parent, types)| Lines {
+            folder: types_folder(root, parent),
+            files: types
+                .iter()
+                .map(|mdev_type| [mdev_type.as_str(), "/available_instances"].concat())
+                .collect(),
+        })
+        .collect();
+    let answers = kernel.read_lines(&folders, each, deadline);
+    let answers = answers.into_iter().zip(asked).zip(&folders);
+    answers
+        .map(|((answer, (_, types)), Lines { folder, .. })| {
+            let counts = match answer {
+                Ok(counts) => counts,
+                Err(ReadError::TimedOut) => return Err(Unanswered),
+                Err(ReadError::Refused(errno) | ReadError::NotTried(errno)) => vec![Err(errno); types.len()],
+            };
+            let counts = counts.into_iter().zip(types);
+            let counts = counts.map(|(count, mdev_type)| match count {
+                Ok(count) => Some(parse_count(&count)),
+                Err(_) => folder.join(mdev_type.as_str()).is_dir().then_some(0),
+            });
+            Ok(counts.collect())
+        })
+        .collect()
+}
+
+fn parse_count(line: &[u8]) -> u32 {
+    let count = std::str::from_utf8(line).ok();
+    count
+        .and_then(|count| count.trim_end().parse().ok())
+        .unwrap_or_default()
 }
 
 /// Whether a parent offers a type, and all of its files are there: the kernel makes the folder of its devices last
@@ -216,6 +240,18 @@ fn parse_most(description: &str) -> Option<u32> {
 #[must_use]
 pub fn offered(root: &Root, parent: &ParentName) -> Vec<TypeName> {
     parse_all(&files::names(&types_folder(root, parent)).unwrap_or_default())
+}
+
+/// How many devices a parent has, those on their way out too.
+#[must_use]
+pub fn count_devices(root: &Root, parent: &ParentName) -> u32 {
+    let mut count = 0;
+    files::each_name(&parent_folder(root, parent), |name| {
+        // As the kernel prints a UUID, which is no other file's name.
+        let is_uuid = name.len() == 36 && name.parse::<MdevUuid>().is_ok();
+        count += u32::from(is_uuid);
+    });
+    count
 }
 
 /// The devices of a parent, those on their way out too, with their types as far as they can be read.

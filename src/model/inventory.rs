@@ -75,9 +75,9 @@ pub trait Inventory {
     /// The names of all pools, for a refusal that names the nearest ones.
     fn all_pools(&self) -> Vec<PoolName>;
 
-    /// How many more of a type a parent can make, as the driver says; none where it does not offer the type. Less
-    /// to read than an [`Offer`].
-    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32>;
+    /// How many more of each of these types each of these parents can make, as the drivers say; none of one that it does
+    /// not offer, or where its driver does not answer.
+    fn available(&self, asked: &[(&ParentName, Vec<&TypeName>)]) -> Vec<Vec<Option<u32>>>;
 
     /// How many devices are below a parent, those on their way out too.
     fn devices_below(&self, parent: &ParentName) -> u32;
@@ -175,8 +175,6 @@ pub enum ParentState {
 pub struct Offer {
     /// How the guest sees the device: `vfio-pci`, say.
     pub device_api: String,
-    /// How many more can be made, as the driver says; a hint.
-    pub available: u32,
     /// How many of it the whole GPU takes, where the driver says so: `max_instance` in NVIDIA's description.
     pub most: Option<u32>,
 }

@@ -145,10 +145,9 @@ impl Inventory for World {
     }
 
     fn offer(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<Offer> {
-        let (available, most) = *self.find(parent.as_str())?.types.get(mdev_type.as_str())?;
+        let (_, most) = *self.find(parent.as_str())?.types.get(mdev_type.as_str())?;
         Some(Offer {
             device_api: "vfio-pci".to_owned(),
-            available,
             most,
         })
     }
@@ -201,9 +200,15 @@ impl Inventory for World {
         self.pools.keys().map(|text| name(text)).collect()
     }
 
-    fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
-        let (available, _) = self.find(parent.as_str())?.types.get(mdev_type.as_str())?;
-        Some(*available)
+    fn available(&self, asked: &[(&ParentName, Vec<&TypeName>)]) -> Vec<Vec<Option<u32>>> {
+        let count = |parent: &ParentName, mdev_type: &TypeName| {
+            let (available, _) = self.find(parent.as_str())?.types.get(mdev_type.as_str())?;
+            Some(*available)
+        };
+        let asked = asked.iter();
+        asked
+            .map(|(parent, types)| types.iter().map(|mdev_type| count(parent, mdev_type)).collect())
+            .collect()
     }
 
     fn devices_below(&self, parent: &ParentName) -> u32 {

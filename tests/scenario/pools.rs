@@ -9,6 +9,7 @@ mod pick;
 mod place;
 mod plan;
 mod random;
+mod reads;
 mod shared;
 mod swap;
 

@@ -8,6 +8,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -20,7 +21,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, read, write};
 
-use super::{Kernel, ReadError, Target, WriteError};
+use super::{Kernel, Lines, LinesRead, ReadError, Target, WriteError};
 use crate::host::clock::Deadline;
 
 /// More than any path and value of sysfs together (an attribute takes at most one page).
@@ -29,12 +30,19 @@ const LARGEST: usize = 64 << 10;
 /// The first byte of a request: what is wanted.
 const WRITE: &[u8] = b"w";
 const READ: &[u8] = b"r";
+const READ_LINES: &[u8] = b"l";
 
 /// A file of sysfs holds at most one page.
 const PAGE: usize = 4096;
 
 /// The largest answer: an errno and a page.
 const ANSWER: usize = 4 + PAGE;
+
+/// Longer than any line that is read with others: a count.
+const LINE: usize = 32;
+
+/// So many lines of one folder are answered for: they fit into one message.
+const MOST_LINES: usize = PAGE / (LINE + 3);
 
 /// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
 const REPLACED: i32 = -1;
@@ -80,25 +88,65 @@ impl Kernel for Sysfs {
         }
     }
 
+    fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
+        let mut answers = Vec::with_capacity(folders.len());
+        while answers.len() < folders.len() {
+            if deadline.has_passed() {
+                answers.push(Err(ReadError::TimedOut));
+                continue;
+            }
+            let (request, asked) = request_for(&folders[answers.len()..]);
+            let parts = [READ_LINES, &request].map(IoSlice::new);
+            let mut left = asked;
+            let asked = self.with_worker(|worker| {
+                worker.send(&parts, None)?;
+                while left > 0 {
+                    let (errno, content) = worker.receive(deadline.or_after(each))?;
+                    let files = &folders[answers.len()].files;
+                    answers.push(Ok(match errno {
+                        0 => parse_lines(&content, files.len()),
+                        errno => vec![Err(Errno::from_raw(errno)); files.len()],
+                    }));
+                    left -= 1;
+                }
+                Ok(())
+            });
+            match asked {
+                Ok(()) => {}
+                Err(NoAnswer::TimedOut) => answers.push(Err(ReadError::TimedOut)),
+                Err(NoAnswer::NoWorker(errno)) => answers.push(Err(ReadError::NotTried(errno))),
+            }
+        }
+        answers
+    }
+
     fn rest(&self) {
         drop(self.worker.borrow_mut().take());
     }
 }
 
 impl Sysfs {
-    /// Asks the worker, starting one where there is none. One that does not answer is left to itself.
+    /// Asks the worker.
     fn ask(
         &self,
         parts: &[IoSlice<'_>],
         keep: Option<BorrowedFd<'_>>,
         deadline: Deadline,
     ) -> Result<(i32, Vec<u8>), NoAnswer> {
+        self.with_worker(|worker| {
+            worker.send(parts, keep)?;
+            worker.receive(deadline)
+        })
+    }
+
+    /// Has something asked of the worker, starting one where there is none. One that does not answer is left to itself.
+    fn with_worker<T>(&self, ask: impl FnOnce(&Worker) -> Result<T, NoAnswer>) -> Result<T, NoAnswer> {
         let mut slot = self.worker.borrow_mut();
         let worker = match slot.take() {
             Some(worker) => slot.insert(worker),
             None => slot.insert(Worker::start().map_err(NoAnswer::NoWorker)?),
         };
-        let answer = worker.ask(parts, keep, deadline);
+        let answer = ask(worker);
         if answer.is_err() {
             slot.take().into_iter().for_each(Worker::abandon);
         }
@@ -141,22 +189,24 @@ impl Worker {
         }
     }
 
-    /// The errno of the answer, or 0, and what was read.
-    fn ask(
-        &self,
-        parts: &[IoSlice<'_>],
-        keep: Option<BorrowedFd<'_>>,
-        deadline: Deadline,
-    ) -> Result<(i32, Vec<u8>), NoAnswer> {
-        let Some(socket) = &self.socket else {
-            return Err(NoAnswer::NoWorker(Errno::EPIPE));
-        };
+    fn socket(&self) -> Result<&OwnedFd, NoAnswer> {
+        self.socket.as_ref().ok_or(NoAnswer::NoWorker(Errno::EPIPE))
+    }
+
+    fn send(&self, parts: &[IoSlice<'_>], keep: Option<BorrowedFd<'_>>) -> Result<(), NoAnswer> {
+        let socket = self.socket()?;
         let kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&kept)];
         // From here on it is also the message that holds it open.
         let rights = if kept.is_empty() { &[][..] } else { &rights[..] };
         socket::sendmsg::<()>(socket.as_raw_fd(), parts, rights, MsgFlags::MSG_NOSIGNAL, None)
             .map_err(NoAnswer::NoWorker)?;
+        Ok(())
+    }
+
+    /// The errno of the next answer, or 0, and what was read.
+    fn receive(&self, deadline: Deadline) -> Result<(i32, Vec<u8>), NoAnswer> {
+        let socket = self.socket()?;
         loop {
             let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], left) {
@@ -197,10 +247,13 @@ fn serve(socket: OwnedFd) -> ! {
     if let Ok(socket) = &kept {
         let mut request = vec![0; LARGEST];
         while let Ok((length @ 1.., kept)) = receive(socket, &mut request) {
-            let answer = answer(&request[..length]);
-            // Whoever hears the answer finds it let go of.
-            drop(kept);
-            if socket::send(socket.as_raw_fd(), &answer, MsgFlags::MSG_NOSIGNAL).is_err() {
+            let mut kept = Some(kept);
+            let is_heard = answer(&request[..length], |answer| {
+                // Whoever hears the answer finds it let go of.
+                drop(kept.take());
+                socket::send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).is_ok()
+            });
+            if !is_heard {
                 break;
             }
         }
@@ -253,8 +306,24 @@ fn keep_only(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// An errno, or 0, and what was read.
-fn answer(request: &[u8]) -> Vec<u8> {
+/// Sends each answer: an errno, or 0, and what was read. False once nobody hears it any more.
+fn answer(request: &[u8], mut send: impl FnMut(&[u8]) -> bool) -> bool {
+    if let Some((READ_LINES, request)) = request.split_at_checked(1) {
+        let mut rest = request;
+        while let Some((length, names)) = rest.split_first_chunk() {
+            let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX);
+            let (names, others) = names.split_at(length.min(names.len()));
+            let (errno, content) = match read_lines(names) {
+                Ok(content) => (0, content),
+                Err(errno) => (errno as i32, Vec::new()),
+            };
+            if !send(&[&errno.to_ne_bytes()[..], &content].concat()) {
+                return false;
+            }
+            rest = others;
+        }
+        return true;
+    }
     let (errno, content) = match request.split_at_checked(1) {
         Some((READ, path)) => match read_page(Path::new(OsStr::from_bytes(path))) {
             Ok(content) => (0, content),
@@ -263,9 +332,27 @@ fn answer(request: &[u8]) -> Vec<u8> {
         Some((WRITE, request)) => (answer_write(request), Vec::new()),
         _ => (Errno::EBADMSG as i32, Vec::new()),
     };
-    let mut answer = errno.to_ne_bytes().to_vec();
-    answer.extend(content);
-    answer
+    send(&[&errno.to_ne_bytes()[..], &content].concat())
+}
+
+/// The request for as many of these folders as it takes, and for how many: for each the length of its names, and them.
+fn request_for(folders: &[Lines]) -> (Vec<u8>, usize) {
+    let mut request = Vec::new();
+    let mut asked = 0;
+    for lines in folders {
+        let folder = lines.folder.as_os_str().as_bytes();
+        let names = lines.files.iter().map(String::as_bytes);
+        let names: Vec<&[u8]> = std::iter::once(folder).chain(names).collect();
+        let names = names.join(&0);
+        let length = u32::try_from(names.len()).unwrap_or(u32::MAX).to_ne_bytes();
+        if asked > 0 && READ_LINES.len() + request.len() + length.len() + names.len() > LARGEST {
+            break;
+        }
+        request.extend(length);
+        request.extend(names);
+        asked += 1;
+    }
+    (request, asked)
 }
 
 fn answer_write(request: &[u8]) -> i32 {
@@ -288,16 +375,60 @@ fn answer_write(request: &[u8]) -> i32 {
 fn read_page(path: &Path) -> Result<Vec<u8>, Errno> {
     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut content = vec![0; PAGE];
+    let length = read_once(&file, &mut content)?;
+    content.truncate(length);
+    Ok(content)
+}
+
+fn read_once(file: &OwnedFd, content: &mut [u8]) -> Result<usize, Errno> {
     loop {
-        match read(&file, &mut content) {
-            Ok(length) => {
-                content.truncate(length);
-                return Ok(content);
-            }
+        match read(file, content) {
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+            answer => return answer,
         }
     }
+}
+
+/// Reads one line of each file of a folder; for each an errno or 0, the length, and the line.
+fn read_lines(request: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut parts = request.split(|byte| *byte == 0);
+    let folder = Path::new(OsStr::from_bytes(parts.next().unwrap_or_default()));
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let folder = open(folder, directory, Mode::empty())?;
+    let mut answer = Vec::with_capacity(PAGE);
+    for file in parts.take(MOST_LINES) {
+        let mut line = [0; LINE];
+        let read = openat(
+            &folder,
+            OsStr::from_bytes(file),
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(|file| read_once(&file, &mut line));
+        let (errno, length) = match read {
+            Ok(length) => (0, length),
+            Err(errno) => (errno as i32, 0),
+        };
+        answer.extend(u16::try_from(errno).unwrap_or(u16::MAX).to_ne_bytes());
+        answer.push(u8::try_from(length).unwrap_or(u8::MAX));
+        answer.extend(&line[..length]);
+    }
+    Ok(answer)
+}
+
+/// What [`read_lines`] has answered about so many files.
+fn parse_lines(mut answer: &[u8], files: usize) -> Vec<Result<Vec<u8>, Errno>> {
+    let mut lines = Vec::with_capacity(files);
+    while let Some(([low, high, length], rest)) = answer.split_first_chunk() {
+        let (line, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        lines.push(match u16::from_ne_bytes([*low, *high]) {
+            0 => Ok(line.to_vec()),
+            errno => Err(Errno::from_raw(errno.into())),
+        });
+        answer = rest;
+    }
+    lines.resize(files, Err(Errno::EMSGSIZE));
+    lines
 }
 
 /// Writes into a file below a folder; false where the folder is not the one of that inode.

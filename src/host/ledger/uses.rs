@@ -3,8 +3,7 @@
 //! It is made before the device's record and taken away after it. What a crash leaves names a device that has no
 //! record, or another one: whoever asks looks at the record, too.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -88,12 +87,29 @@ impl Ledger<'_> {
         names.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
-    /// The devices that have a record and are none of these; of many, few.
+    /// The devices that have a record and are not in this folder; of many, few.
     #[must_use]
-    pub fn recorded_beside(&self, names: &HashSet<String>) -> Vec<MdevUuid> {
-        let mut recorded = files::names_unsorted(&self.folder.join("devices"));
-        recorded.retain(|name| !names.contains(name));
-        recorded.iter().filter_map(|name| name.parse().ok()).collect()
+    pub fn recorded_beside(&self, folder: &Path) -> Vec<MdevUuid> {
+        const FEW: usize = 64;
+        let mut recorded: Vec<MdevUuid> = Vec::new();
+        files::each_name(&self.folder.join("devices"), |name| {
+            recorded.extend(name.parse::<MdevUuid>());
+        });
+        if recorded.len() <= FEW {
+            recorded.retain(|uuid| !folder.join(uuid.to_string()).exists());
+        } else {
+            recorded.sort_unstable();
+            let mut is_there = vec![false; recorded.len()];
+            files::each_name(folder, |name| {
+                let at = name.parse().map(|uuid| recorded.binary_search(&uuid));
+                if let Ok(Ok(at)) = at {
+                    is_there[at] = true;
+                }
+            });
+            let mut is_there = is_there.into_iter();
+            recorded.retain(|_| is_there.next() == Some(false));
+        }
+        recorded
     }
 
     /// Whether somebody holds the lock of a device; asked without getting in the way of whoever wants it.

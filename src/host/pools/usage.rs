@@ -244,8 +244,11 @@ impl<'a> Viewer<'a> {
     /// How many more of a type a parent can make: none, where its driver does not say.
     fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
         let deadline = Deadline::after(PATIENCE);
-        let available = sysfs::available(self.root, self.kernel, (parent, mdev_type), deadline);
-        available.unwrap_or(Some(0))
+        let asked = [(parent, vec![mdev_type])];
+        let available = sysfs::available(self.root, self.kernel, &asked, PATIENCE, deadline).pop();
+        available.map_or(Some(0), |answer| {
+            answer.map_or(Some(0), |counts| counts.first().copied().flatten())
+        })
     }
 
     /// How many more can be made. The functions of one GPU may all tell of its last place.
@@ -273,8 +276,8 @@ impl<'a> Viewer<'a> {
         let parents = sysfs::parents(self.root).into_iter();
         let devices = parents
             .filter(|parent| sysfs::gpu(self.root, parent) == gpu)
-            .map(|parent| sysfs::devices_of(self.root, &parent).len());
-        u32::try_from(devices.sum::<usize>()).unwrap_or(u32::MAX)
+            .map(|parent| sysfs::count_devices(self.root, &parent));
+        devices.fold(0, u32::saturating_add)
     }
 
     fn definition(&self, member: &Member, uuid: MdevUuid, problems: &mut Vec<Problem>) -> MemberUsage {

@@ -33,7 +33,7 @@ pub(super) struct Candidate {
     pub(super) place: Place,
     pub(super) way: Way,
     /// What stands against it, whatever else is made; found out when it is needed.
-    fault: OnceCell<Option<Refusal>>,
+    fault: OnceCell<Option<Box<Refusal>>>,
 }
 
 /// A device for which a place is to be chosen.
@@ -80,6 +80,7 @@ impl Planner<'_> {
     fn add_type(&self, choice: &mut Choice, number: usize, member: &TypeMember) {
         let pool = choice.from(MemberKind::Type);
         let before = choice.candidates.len();
+        choice.candidates.reserve(self.look.parents().len());
         for parent in self.look.parents() {
             let Some(rank) = member.rank(parent) else {
                 continue;
@@ -187,7 +188,8 @@ impl Planner<'_> {
 
     /// Whether a device can be had at a place, next to what the plan makes so far. Cheap where it cannot.
     pub(super) fn fit(&self, choice: &Choice, candidate: &Candidate) -> Option<Fit> {
-        if candidate.way == Way::Make && !self.may_have_room(&candidate.place) {
+        let place = &candidate.place;
+        if candidate.way == Way::Make && !self.may_have_room(place, self.left_here(place)) {
             return None;
         }
         self.check(choice, candidate).ok()
@@ -195,9 +197,11 @@ impl Planner<'_> {
 
     /// The same, and why not.
     pub(super) fn check(&self, choice: &Choice, candidate: &Candidate) -> Result<Fit, Refusal> {
-        let fault = candidate.fault.get_or_init(|| self.fault(choice, candidate));
+        let fault = candidate
+            .fault
+            .get_or_init(|| self.fault(choice, candidate).map(Box::new));
         if let Some(fault) = fault {
-            return Err(fault.clone());
+            return Err(Refusal::clone(fault));
         }
         let place = &candidate.place;
         match &candidate.way {
@@ -205,6 +209,8 @@ impl Planner<'_> {
             Way::Make => {
                 let offer = self.look.offer(&place.parent, &place.mdev_type);
                 let offer = offer.ok_or_else(|| self.type_unknown(place))?;
+                let told = self.look.available(&place.parent, &place.mdev_type);
+                told.ok_or_else(|| self.type_unknown(place))?;
                 self.check_uses(choice, candidate)?;
                 let room = self.room(place, &offer);
                 room.map_err(|no_room| self.explain(place, no_room))
@@ -367,6 +373,14 @@ impl Planner<'_> {
     /// Whether a device is none of those that this plan sees to, or takes away.
     fn is_others(&self, uuid: MdevUuid) -> bool {
         self.leaving.iter().all(|record| record.uuid != uuid) && !self.chosen.contains(&uuid)
+    }
+
+    /// Whether nothing at a place would do, whatever its driver says.
+    pub(super) fn is_out(&self, choice: &Choice, candidate: &Candidate) -> bool {
+        let parent = &candidate.place.parent;
+        let numa = choice.pool.as_ref().map_or(Numa::Ignore, |pool| pool.numa);
+        self.look.inventory.is_cordoned(parent)
+            || numa == Numa::Require && self.distance(parent) == Distance::Far
     }
 
     /// How far a parent is from the domain's memory.

@@ -34,9 +34,11 @@ impl Planner<'_> {
         }
         // Not all of them fit: whoever finds no place next to those before it is told why.
         let actions = choices.iter().map(|choice| {
-            let found = self.order(choice).into_iter().find_map(|index| {
-                let candidate = &choice.candidates[index];
-                Some((candidate, self.fit(choice, candidate)?))
+            let found = self.by_distance(choice).into_iter().find_map(|group| {
+                self.order(choice, group).into_iter().find_map(|index| {
+                    let candidate = &choice.candidates[index];
+                    Some((candidate, self.fit(choice, candidate)?))
+                })
             });
             let action = match found {
                 Some((candidate, fit)) => {

@@ -55,9 +55,13 @@ impl Planner<'_> {
     pub(super) fn room(&self, place: &Place, offer: &Offer) -> Result<Fit, NoRoom> {
         self.check_refused(place)?;
         self.check_other_type(place)?;
-        let available = self.given_back(place).saturating_add(offer.available);
-        let available = available.saturating_sub(self.reserved_at(place));
-        let wanted = self.placed_at(place) + 1;
+        let told = self.look.available(&place.parent, &place.mdev_type);
+        let (parent, mdev_type) = (&place.parent, &place.mdev_type);
+        let available = self
+            .given_back(parent, mdev_type)
+            .saturating_add(told.unwrap_or_default())
+            .saturating_sub(self.reserved_at(parent, mdev_type));
+        let wanted = self.placed_at(parent, mdev_type) + 1;
         if wanted <= available {
             self.check_gpu(place, offer.most)?;
             return Ok(Fit::Told);
@@ -72,13 +76,15 @@ impl Planner<'_> {
         Err(NoRoom::Parent { wanted, available })
     }
 
-    /// Whether it is worth asking for more: false where the driver's count alone says no.
-    pub(super) fn may_have_room(&self, place: &Place) -> bool {
-        let told = self.look.available(&place.parent, &place.mdev_type);
-        let Some(told) = told else { return false };
-        let available = self.given_back(place).saturating_add(told);
-        let available = available.saturating_sub(self.reserved_at(place));
-        self.placed_at(place) < available || self.gives_other_room_back(place)
+    /// How many more of the type the parent itself has; none where it does not offer it.
+    pub(super) fn left_here(&self, place: &Place) -> Option<u32> {
+        let told = self.look.available(&place.parent, &place.mdev_type)?;
+        Some(self.left_at(&place.parent, &place.mdev_type, told))
+    }
+
+    /// Whether it is worth asking for more where the driver's count leaves so many: false where it alone says no.
+    pub(super) fn may_have_room(&self, place: &Place, left_here: Option<u32>) -> bool {
+        left_here.is_some_and(|left| left > 0 || self.gives_other_room_back(place))
     }
 
     /// How many more places of the type a GPU has.
@@ -87,14 +93,8 @@ impl Planner<'_> {
             parent, mdev_type, ..
         } = place;
         let left_at = |parent: &ParentName| {
-            let place = Place {
-                parent: parent.clone(),
-                ..place.clone()
-            };
             let told = self.look.available(parent, mdev_type).unwrap_or_default();
-            let all = self.given_back(&place).saturating_add(told);
-            all.saturating_sub(self.reserved_at(&place))
-                .saturating_sub(self.placed_at(&place))
+            self.left_at(parent, mdev_type, told)
         };
         if !self.look.is_part(parent) {
             return left_at(parent);
@@ -108,23 +108,31 @@ impl Planner<'_> {
         })
     }
 
+    /// How many more of a type a parent has, where its driver says so many.
+    fn left_at(&self, parent: &ParentName, mdev_type: &TypeName, told: u32) -> u32 {
+        self.given_back(parent, mdev_type)
+            .saturating_add(told)
+            .saturating_sub(self.reserved_at(parent, mdev_type))
+            .saturating_sub(self.placed_at(parent, mdev_type))
+    }
+
     /// How many devices of that very place go first.
-    fn given_back(&self, place: &Place) -> u32 {
+    fn given_back(&self, parent: &ParentName, mdev_type: &TypeName) -> u32 {
         let same = self
             .leaving
             .iter()
-            .filter(|record| record.parent == place.parent && record.mdev_type == place.mdev_type);
+            .filter(|record| record.parent == *parent && record.mdev_type == *mdev_type);
         count(same)
     }
 
     /// How many devices of that very place others have reserved and not made yet.
-    fn reserved_at(&self, place: &Place) -> u32 {
+    fn reserved_at(&self, parent: &ParentName, mdev_type: &TypeName) -> u32 {
         if !self.has_choice {
             return 0;
         }
         let same = self
             .reserved()
-            .filter(|record| record.parent == place.parent && record.mdev_type == place.mdev_type);
+            .filter(|record| record.parent == *parent && record.mdev_type == *mdev_type);
         count(same)
     }
 
@@ -145,11 +153,9 @@ impl Planner<'_> {
     }
 
     /// How many devices this plan makes at that very place, beyond those that bring their room.
-    fn placed_at(&self, place: &Place) -> u32 {
+    fn placed_at(&self, parent: &ParentName, mdev_type: &TypeName) -> u32 {
         let same = self.placed.iter().filter(|other| {
-            !other.brings_room
-                && other.place.parent == place.parent
-                && other.place.mdev_type == place.mdev_type
+            !other.brings_room && other.place.parent == *parent && other.place.mdev_type == *mdev_type
         });
         count(same)
     }

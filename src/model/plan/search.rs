@@ -69,25 +69,27 @@ impl Planner<'_> {
         if memory.kinds.is_some() && !self.has_room_for_rest(&choices[level..]) {
             return false;
         }
-        for index in self.order(choice) {
-            let candidate = &choice.candidates[index];
-            if self.fit(choice, candidate).is_none() {
-                continue;
-            }
-            self.put(choice, candidate);
-            let is_dead = memory.kinds.as_ref().is_some_and(|kinds| {
-                let state = self.state(level + 1, kinds);
-                memory.dead.contains(&state)
-            });
-            memory.steps = memory.steps.saturating_add(1);
-            chosen.push(index);
-            if !is_dead && memory.steps <= MOST_STEPS && self.descend(choices, chosen, memory) {
-                return true;
-            }
-            chosen.pop();
-            self.placed.pop();
-            if memory.steps > MOST_STEPS {
-                return false;
+        for group in self.by_distance(choice) {
+            for index in self.order(choice, group) {
+                let candidate = &choice.candidates[index];
+                if self.fit(choice, candidate).is_none() {
+                    continue;
+                }
+                self.put(choice, candidate);
+                let is_dead = memory.kinds.as_ref().is_some_and(|kinds| {
+                    let state = self.state(level + 1, kinds);
+                    memory.dead.contains(&state)
+                });
+                memory.steps = memory.steps.saturating_add(1);
+                chosen.push(index);
+                if !is_dead && memory.steps <= MOST_STEPS && self.descend(choices, chosen, memory) {
+                    return true;
+                }
+                chosen.pop();
+                self.placed.pop();
+                if memory.steps > MOST_STEPS {
+                    return false;
+                }
             }
         }
         if memory.kinds.is_none() {
@@ -115,53 +117,65 @@ impl Planner<'_> {
         });
     }
 
-    /// A device's candidates, the best first.
-    pub(super) fn order(&self, choice: &Choice) -> Vec<usize> {
+    /// A device's candidates, those that are nearest to the domain's memory first. What is far away is asked for nothing
+    /// where something near will do.
+    pub(super) fn by_distance(&self, choice: &Choice) -> Vec<Vec<usize>> {
         let all = 0..choice.candidates.len();
+        let numa = choice.pool.as_ref().map_or(Numa::Ignore, |pool| pool.numa);
+        if numa == Numa::Ignore || self.look.home().is_empty() {
+            return vec![all.collect()];
+        }
+        let mut groups: BTreeMap<Distance, Vec<usize>> = BTreeMap::new();
+        for index in all {
+            let distance = self.distance(&choice.candidates[index].place.parent);
+            groups.entry(distance).or_default().push(index);
+        }
+        groups.into_values().collect()
+    }
+
+    /// Some of a device's candidates, the best first.
+    pub(super) fn order(&self, choice: &Choice, mut order: Vec<usize>) -> Vec<usize> {
         let Some(pool) = &choice.pool else {
-            return all.collect();
+            return order;
         };
-        let distance = |candidate: &Candidate| match pool.numa {
-            Numa::Ignore => Distance::Near,
-            Numa::Prefer | Numa::Require => self.distance(&candidate.place.parent),
-        };
-        let mut order: Vec<usize> = all.collect();
         match pool.placement {
-            Placement::Order => order.sort_by_cached_key(|index| {
+            Placement::Order => order.sort_by_key(|index| {
                 let one = &choice.candidates[*index];
-                (distance(one), one.member, one.rank, &one.place.parent)
+                (one.member, one.rank, &one.place.parent)
             }),
             Placement::Pack | Placement::Spread => {
+                self.ask_for_room(choice, &order);
+                // Of a GPU's functions, all of them count together.
                 let mut lefts: HashMap<(Rc<str>, &TypeName), u32> = HashMap::new();
-                let mut left = |place: &'_ Place, key| {
-                    *lefts.entry(key).or_insert_with(|| {
-                        let most = self.look.is_part(&place.parent).then(|| {
-                            let offer = self.look.offer(&place.parent, &place.mdev_type);
-                            offer.and_then(|offer| offer.most)
-                        });
-                        self.left(place, most.flatten())
-                    })
-                };
-                // Those that the driver calls full need no place in the order.
-                order.retain(|index| {
-                    let one = &choice.candidates[*index];
-                    one.way != Way::Make || self.may_have_room(&one.place)
-                });
                 let mut keyed: Vec<_> = order
                     .into_iter()
-                    .map(|index| {
+                    .filter_map(|index| {
                         let one = &choice.candidates[index];
-                        let gpu = self.look.gpu(&one.place.parent);
-                        let left = left(&one.place, (gpu.clone(), &one.place.mdev_type));
+                        // Those that the driver calls full need no place in the order.
+                        if one.way == Way::Make && self.is_out(choice, one) {
+                            return None;
+                        }
+                        let left = self.left_here(&one.place);
+                        if one.way == Way::Make && !self.may_have_room(&one.place, left) {
+                            return None;
+                        }
+                        let Place {
+                            parent, mdev_type, ..
+                        } = &one.place;
+                        let gpu = self.look.gpu(parent);
+                        let left = if *gpu == *parent.as_str() {
+                            left.unwrap_or_default()
+                        } else {
+                            *lefts.entry((gpu.clone(), mdev_type)).or_insert_with(|| {
+                                let offer = self.look.offer(parent, mdev_type);
+                                self.left(&one.place, offer.and_then(|offer| offer.most))
+                            })
+                        };
                         let (fewest, most) = match pool.placement {
                             Placement::Spread => (0, Reverse(left)),
                             _ => (left, Reverse(0)),
                         };
-                        let name = &one.place.parent;
-                        (
-                            (distance(one), fewest, most, gpu, one.member, one.rank, name),
-                            index,
-                        )
+                        Some(((fewest, most, gpu, one.member, one.rank, parent), index))
                     })
                     .collect();
                 keyed.sort();
@@ -169,6 +183,21 @@ impl Planner<'_> {
             }
         }
         order
+    }
+
+    /// Asks each parent's driver at once for all that these candidates need.
+    fn ask_for_room(&self, choice: &Choice, candidates: &[usize]) {
+        let mut types: BTreeMap<&ParentName, Vec<&TypeName>> = BTreeMap::new();
+        for index in candidates {
+            let one = &choice.candidates[*index];
+            if one.way == Way::Make && !self.is_out(choice, one) {
+                types
+                    .entry(&one.place.parent)
+                    .or_default()
+                    .push(&one.place.mdev_type);
+            }
+        }
+        self.look.ask_available(types);
     }
 
     /// What is placed so far, as far as it decides what else fits: parents of a kind are alike.
@@ -222,7 +251,8 @@ impl Planner<'_> {
                     ""
                 };
                 let offer = self.look.offer(&place.parent, &place.mdev_type);
-                let offer = offer.map(|offer| (offer.available, offer.most));
+                let told = self.look.available(&place.parent, &place.mdev_type);
+                let offer = offer.map(|offer| (told, offer.most));
                 let left = self.left(place, None);
                 let is_possible = self.fit(choice, candidate).is_some();
                 write!(

@@ -131,8 +131,24 @@ fn what_is_wrong_everywhere_is_told_at_once() {
 /// A start that is under way has its places, though they are not taken yet.
 #[test]
 fn what_others_have_reserved_is_left_to_them() {
+    reserved_beside(0);
+}
+
+/// The same among many that are there.
+#[test]
+fn what_others_have_reserved_is_found_among_many() {
+    reserved_beside(5);
+}
+
+/// So many domains of 16 devices each run already.
+fn reserved_beside(others: u32) {
     let host = Host::new();
     host.ports("a", 1).ports("b", 1).pool("p", &of_type("mtty-1"));
+    let parent = "[[member]]\ntype = 'mtty-1'\nparents = ['many']\n";
+    host.ports("many", others * 16).pool("many", parent);
+    for number in 10..10 + others {
+        host.prepare(&vm(number, &["many"; 16])).done();
+    }
     host.kernel().configure(|config| config.create_delay_ms = 300);
     let call = |number: u32| {
         let vm = vm(number, &["p"]);
@@ -152,4 +168,5 @@ fn what_others_have_reserved_is_left_to_them() {
         "{:?}",
         host.writes()
     );
+    assert_eq!(host.devices().len(), others as usize * 16 + 2);
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -26,7 +27,12 @@ pub(crate) struct Case {
     pub(crate) peer: Call,
     /// The largest ratio that is good, where there is a goal.
     pub(crate) goal: Option<f64>,
+    /// How much more of a processor's time than its peer it may take, where there is a goal.
+    pub(crate) most_cpu: Option<Duration>,
 }
+
+/// The choice of a place takes no longer.
+const MOST_FOR_CHOICE: Duration = Duration::from_millis(5);
 
 /// A hook of the kind that people write: it looks for its devices with xmllint.
 const SHELL_HOOK: &str = r#"#!/bin/sh
@@ -90,6 +96,7 @@ impl Maker<'_> {
             own: self.own(host, line, Some(input)),
             peer,
             goal,
+            most_cpu: None,
         };
         Ok(vec![
             case(
@@ -152,6 +159,7 @@ impl Maker<'_> {
             own: self.own(host, line, input),
             peer: nothing(),
             goal: None,
+            most_cpu: None,
         };
         let mut run = case("run, nothing to make", "run -- /bin/true -device vga", None);
         run.goal = None;
@@ -207,6 +215,7 @@ impl Maker<'_> {
                 own: self.own(&host, "plan -", Some(&marked)),
                 peer,
                 goal: Some(1.1),
+                most_cpu: None,
             });
         }
         Ok(cases)
@@ -245,6 +254,7 @@ impl Maker<'_> {
                 own: self.own(&host, "plan -", Some(&marked)),
                 peer,
                 goal: None,
+                most_cpu: Some(MOST_FOR_CHOICE),
             });
         }
         Ok(cases)

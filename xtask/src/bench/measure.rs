@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 
 use super::case::{Call, Case};
 
@@ -14,6 +16,14 @@ pub(crate) struct Measured {
     pub(crate) own: Cost,
     pub(crate) peer: Cost,
     pub(crate) goal: Option<f64>,
+    pub(crate) most_cpu: Option<Duration>,
+}
+
+impl Measured {
+    /// The time of processors that the call takes beyond what its peer does.
+    pub(crate) fn more_cpu(&self) -> Duration {
+        self.own.cpu.saturating_sub(self.peer.cpu)
+    }
 }
 
 /// What one call costs.
@@ -23,9 +33,11 @@ pub(crate) struct Cost {
     pub(crate) median: Duration,
     /// A quarter of the runs took no longer than the first, and a quarter no less than the second.
     pub(crate) quartiles: (Duration, Duration),
-    /// In user space, over all of its processes.
+    /// The middle of the time of processors that the runs took, over all of their processes.
+    pub(crate) cpu: Duration,
+    /// In user space, over all of its processes. What one of them did before it forked counts again for its child.
     pub(crate) instructions: u64,
-    /// The same.
+    /// Over all of its processes.
     pub(crate) system_calls: u64,
 }
 
@@ -44,32 +56,46 @@ pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
         own: cost(&case.own, own)?,
         peer: cost(&case.peer, peer)?,
         goal: case.goal,
+        most_cpu: case.most_cpu,
     })
 }
 
-fn cost(call: &Call, mut times: Vec<Duration>) -> Result<Cost> {
+fn cost(call: &Call, runs: Vec<(Duration, Duration)>) -> Result<Cost> {
+    let (mut times, mut cpu): (Vec<Duration>, Vec<Duration>) = runs.into_iter().unzip();
     times.sort_unstable();
+    cpu.sort_unstable();
     Ok(Cost {
         name: call.name.clone(),
         median: times[times.len() / 2],
         quartiles: (times[times.len() / 4], times[times.len() * 3 / 4]),
+        cpu: cpu[cpu.len() / 2],
         instructions: instructions(call)?,
         system_calls: system_calls(call)?,
     })
 }
 
-fn time(call: &Call) -> Result<Duration> {
+/// As long as it took, and the time of processors.
+fn time(call: &Call) -> Result<(Duration, Duration)> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments);
     feed(&mut command, call)?;
+    let before = cpu_of_children()?;
     let begun = Instant::now();
     let status = command.status().with_context(|| call.name.clone())?;
     let took = begun.elapsed();
+    let cpu = cpu_of_children()?.saturating_sub(before);
     // That a dry run says no, or a hook of somebody's refuses, is an answer as well.
     if status.code().is_none() {
         bail!("{}: {status}", call.name);
     }
-    Ok(took)
+    Ok((took, cpu))
+}
+
+/// The time of processors of all children that have ended, and of theirs.
+fn cpu_of_children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("how much time was used")?;
+    let time = usage.user_time() + usage.system_time();
+    Ok(Duration::from_micros(u64::try_from(time.num_microseconds())?))
 }
 
 fn feed(command: &mut Command, call: &Call) -> Result<()> {

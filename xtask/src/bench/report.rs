@@ -10,8 +10,18 @@ use super::measure::{Cost, Measured};
 /// The table.
 pub(crate) fn table(results: &[Measured], size: u64) -> String {
     let mut text = format!(
-        "{:34} {:>9} {:>9}  {:14} {:>9}  {:>6} {:>5}  {:>9} {:>6}\n",
-        "CASE", "MEDIAN", "SPREAD", "AGAINST", "MEDIAN", "RATIO", "GOAL", "INSTR.", "CALLS"
+        "{:34} {:>9} {:>9}  {:14} {:>9}  {:>6} {:>5}  {:>9} {:>9}  {:>9} {:>6}\n",
+        "CASE",
+        "MEDIAN",
+        "SPREAD",
+        "AGAINST",
+        "MEDIAN",
+        "RATIO",
+        "GOAL",
+        "MORE CPU",
+        "AT MOST",
+        "INSTR.",
+        "CALLS"
     );
     for one in results {
         let Measured {
@@ -19,17 +29,20 @@ pub(crate) fn table(results: &[Measured], size: u64) -> String {
             own,
             peer,
             goal,
+            most_cpu,
         } = one;
+        let most_cpu = most_cpu.map(shown).unwrap_or_default();
         let goal = goal.map(|goal| goal.to_string()).unwrap_or_default();
         let spread = own.quartiles.1.saturating_sub(own.quartiles.0);
         writeln!(
             text,
-            "{name:34} {:>9} {:>9}  {:14} {:>9}  {:>6.2} {goal:>5}  {:>9} {:>6}",
+            "{name:34} {:>9} {:>9}  {:14} {:>9}  {:>6.2} {goal:>5}  {:>9} {most_cpu:>9}  {:>9} {:>6}",
             shown(own.median),
             shown(spread),
             peer.name,
             shown(peer.median),
             ratio(one),
+            shown(one.more_cpu()),
             own.instructions,
             own.system_calls
         )
@@ -37,7 +50,7 @@ pub(crate) fn table(results: &[Measured], size: u64) -> String {
     }
     writeln!(
         text,
-        "the program has {size} bytes; SPREAD is that of the middle half of the runs"
+        "the program has {size} bytes; SPREAD is that of the middle half of the runs, MORE CPU is beyond what the other takes"
     )
     .expect("a String takes it");
     text
@@ -57,6 +70,7 @@ pub(crate) fn json(results: &[Measured], size: u64) -> String {
         json!({
             "name": cost.name,
             "median": cost.median.as_secs_f64(),
+            "cpu": cost.cpu.as_secs_f64(),
             "quartiles": [cost.quartiles.0.as_secs_f64(), cost.quartiles.1.as_secs_f64()],
             "instructions": cost.instructions,
             "system_calls": cost.system_calls,
@@ -71,6 +85,8 @@ pub(crate) fn json(results: &[Measured], size: u64) -> String {
                 "peer": cost(&one.peer),
                 "ratio": ratio(one),
                 "goal": one.goal,
+                "more_cpu": one.more_cpu().as_secs_f64(),
+                "most_cpu": one.most_cpu.map(|most| most.as_secs_f64()),
             })
         })
         .collect();
