@@ -113,6 +113,7 @@ impl Call<'_> {
             claimant,
             name: name.to_owned(),
             daemon: processes::libvirt_daemon(root),
+            besides: plan::besides(&domain, &wanted),
             wanted,
             affinity: domain.affinity,
             extent: Extent::All,

@@ -14,11 +14,21 @@ const MOST_LINKS: usize = 40;
 
 /// Prints a text. That its reader went away is not our failure.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match write_out(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write standard output"),
     }
+}
+
+/// Prints a text that somebody has to hear.
+pub fn print_to_somebody(text: &str) -> anyhow::Result<()> {
+    write_out(text).context("cannot write standard output")
+}
+
+fn write_out(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Makes a file have that text, at once: whoever opens it meanwhile, or after a crash, finds all of the old or

@@ -166,6 +166,7 @@ fn plan_domain(
     });
     let survey = Survey::new(root, &ledger, domain.uuid.map(Claimant::Domain))
         .placing(&settings.cordon, domain.affinity.clone())
+        .beside(&plan::besides(domain, &wanted))
         .before_giving_back(&wanted);
     let plan = plan::plan(&wanted, &survey, Patience::Exhausted);
     let leaving = survey.given_back();

@@ -1,25 +1,25 @@
 //! `automdev rewrite`: from the XML that people write to what libvirt keeps.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use similar::{Algorithm, TextDiff};
 
 use super::colour::Palette;
 use super::input::Input;
 use super::{Status, complain, output};
 use crate::host::clock::Deadline;
+use crate::host::definitions;
 use crate::host::kernel::Kernel;
 use crate::host::machine::{self, Machine};
 use crate::host::pools::pick::{self, Request};
 use crate::host::root::Root;
-use crate::model::domain::{Domain, Select};
+use crate::model::domain::Domain;
 use crate::model::names::MdevUuid;
 use crate::model::plan::{self, Origin, Wanted};
-use crate::model::rewrite::{PoolUuids, Rewritten, replace_devices, rewrite};
+use crate::model::rewrite::{PoolUuids, replace_devices, rewrite};
 
 /// A difference that takes longer to find is shown more coarsely.
 const DIFF_TIME: Duration = Duration::from_secs(2);
@@ -92,15 +92,9 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
     if args.check || args.diff {
         return Ok(if is_changed { Status::No } else { Status::Done });
     }
-    let rewritten = if args.pick {
-        let text = pick(root, kernel, &rewritten.text)?;
-        Rewritten {
-            text: Cow::Owned(text),
-            ..rewritten
-        }
-    } else {
-        rewritten
-    };
+    if args.pick {
+        return pick(root, kernel, &rewritten.text, args.output.as_deref());
+    }
     let same = |output: &Path| {
         let read = input.path.as_deref();
         read.is_some_and(|read| output::is_same_file(read, output))
@@ -114,8 +108,8 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
     Ok(Status::Done)
 }
 
-/// Claims what the domain's pools hand out; the XML with it.
-fn pick(root: &Root, kernel: &dyn Kernel, text: &str) -> anyhow::Result<String> {
+/// Claims what the domain's pools hand out, and writes the XML with it. What nobody hears of is given back.
+fn pick(root: &Root, kernel: &dyn Kernel, text: &str, output: Option<&Path>) -> anyhow::Result<Status> {
     let domain = Domain::parse(text).map_err(|faults| {
         let first = faults.into_iter().next();
         first.map_or_else(|| anyhow!("the domain's XML is wrong"), anyhow::Error::new)
@@ -124,18 +118,22 @@ fn pick(root: &Root, kernel: &dyn Kernel, text: &str) -> anyhow::Result<String> 
         bail!("devices are claimed by the domain's UUID, and this one has none: give it one (<uuid>)");
     };
     let settings = machine::load_settings(root)?;
-    let wanted = plan::wanted(&domain, Select::Marked, |_| false);
-    let wanted = wanted.into_iter().filter_map(|wanted| match wanted.origin {
-        Origin::Pool(pool) => Some(Wanted {
+    let marked = plan::wanted(&domain, settings.select, |uuid| {
+        definitions::is_defined(root, uuid)
+    });
+    let besides = plan::besides(&domain, &marked);
+    let wanted = marked.into_iter().map(|wanted| match wanted.origin {
+        Origin::Pool(pool) => Wanted {
             origin: Origin::AnyOfPool(pool),
             ..wanted
-        }),
-        _ => None,
+        },
+        _ => wanted,
     });
     let request = Request {
         domain: uuid,
         name: domain.name.clone(),
         wanted: wanted.collect(),
+        besides,
         affinity: domain.affinity,
     };
     let machine = Machine {
@@ -147,9 +145,20 @@ fn pick(root: &Root, kernel: &dyn Kernel, text: &str) -> anyhow::Result<String> 
         cordon: settings.cordon,
     };
     let picked = pick::pick(&machine, &request)?;
-    replace_devices(text, &picked).ok_or_else(|| {
-        anyhow!("a UUID in the XML is spelt in an unusual way; write it in lower case, with dashes")
-    })
+    let written = replace_devices(text, &picked.devices)
+        .ok_or_else(|| {
+            anyhow!("a UUID in the XML is spelt in an unusual way; write it in lower case, with dashes")
+        })
+        .and_then(|text| match output {
+            Some(path) if path != Path::new("-") => output::replace(path, &text),
+            _ => output::print_to_somebody(&text),
+        });
+    if let Err(error) = written {
+        pick::give_back(&machine, &request, &picked)
+            .with_context(|| format!("{error:#}; what was claimed cannot be given back"))?;
+        return Err(error);
+    }
+    Ok(Status::Done)
 }
 
 fn warn_of_stray(name: &str, stray: &[MdevUuid]) {

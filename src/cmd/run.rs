@@ -126,8 +126,12 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
     leftovers::clear(&supervisor.machine());
-    let affinity = domain.map(|domain| domain.affinity).unwrap_or_default();
-    let (plan, is_idle) = look(&supervisor, &wanted, &affinity)?;
+    let wishes = Wishes {
+        besides: wants::besides(&devices, &wanted),
+        wanted,
+        affinity: domain.map(|domain| domain.affinity).unwrap_or_default(),
+    };
+    let (plan, is_idle) = look(&supervisor, &wishes)?;
     if is_idle {
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
@@ -138,9 +142,18 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         name,
         daemonizes: line.daemonize,
     };
-    supervise(&supervisor, job, wanted, affinity, |actual| {
+    supervise(&supervisor, job, wishes, |actual| {
         program(line.render(&wants::chosen(&devices, actual)))
     })
+}
+
+/// What it is to have.
+struct Wishes {
+    wanted: Vec<Wanted>,
+    /// The others of its mediated devices.
+    besides: Vec<MdevUuid>,
+    /// Where it runs.
+    affinity: Affinity,
 }
 
 /// What is run.
@@ -155,13 +168,15 @@ struct Job<'a> {
 
 /// What a start would do, and whether QEMU can do without us: all devices are there, and no one of them is ours
 /// to take away again.
-fn look(supervisor: &Supervisor<'_>, wanted: &[Wanted], affinity: &Affinity) -> anyhow::Result<(Plan, bool)> {
+fn look(supervisor: &Supervisor<'_>, wishes: &Wishes) -> anyhow::Result<(Plan, bool)> {
     let root = &supervisor.root;
     let ledger = Ledger::look(root, supervisor.kernel);
     // One automdev may have been started by another, by way of a link on PATH.
     let own = processes::find(root, std::process::id()).map(|process| Claimant::Process(process.id));
-    let survey = Survey::new(root, &ledger, own).placing(&supervisor.cordon, affinity.clone());
-    let plan = plan::plan(wanted, &survey, Patience::Waiting);
+    let survey = Survey::new(root, &ledger, own)
+        .placing(&supervisor.cordon, wishes.affinity.clone())
+        .beside(&wishes.besides);
+    let plan = plan::plan(&wishes.wanted, &survey, Patience::Waiting);
     let is_idle = |(wanted, action): &(Wanted, Action)| match action {
         Action::Adopt(..) => survey.record(wanted.uuid).is_none(),
         Action::Keep(_) => own.is_some_and(|own| ledger.is_claimed_by(wanted.uuid, own)),
@@ -216,8 +231,7 @@ fn only_root(uuid: MdevUuid, parent: &ParentName, mdev_type: &TypeName) -> anyho
 fn supervise(
     supervisor: &Supervisor<'_>,
     job: Job<'_>,
-    wanted: Vec<Wanted>,
-    affinity: Affinity,
+    wishes: Wishes,
     rendered: impl FnOnce(&dyn Fn(MdevUuid) -> MdevUuid) -> anyhow::Result<Program>,
 ) -> anyhow::Result<Status> {
     // A child would inherit the way to the one that writes.
@@ -227,13 +241,14 @@ fn supervise(
     let process = processes::find(&supervisor.root, held.pid());
     let process = process.ok_or_else(|| anyhow!("a process of ours is not in /proc; is it mounted?"))?;
     let claimant = Claimant::Process(process.id);
-    let asked: Vec<MdevUuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+    let asked: Vec<MdevUuid> = wishes.wanted.iter().map(|wanted| wanted.uuid).collect();
     let request = Request {
         claimant,
         name: supervise::named(&job.name, claimant),
         daemon: None,
-        wanted,
-        affinity,
+        wanted: wishes.wanted,
+        besides: wishes.besides,
+        affinity: wishes.affinity,
         extent: Extent::All,
     };
     let devices = prepare::prepare(&supervisor.machine(), &request)?;

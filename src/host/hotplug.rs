@@ -111,6 +111,7 @@ pub fn create(
         name: running.name.clone(),
         daemon: None,
         wanted: wanted.collect(),
+        besides: Vec::new(),
         affinity: running.affinity.clone(),
         extent: Extent::More,
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
-use super::ledger::{Ledger, Lock, Swap};
+use super::ledger::{Ledger, Lock, LockError, Swap};
 use super::machine::{self, Machine};
 use super::pools::swap;
 use super::processes;
@@ -39,6 +39,8 @@ pub struct Request {
     pub daemon: Option<ProcessId>,
     /// What it wants.
     pub wanted: Vec<Wanted>,
+    /// What it has besides, which no pool may hand out to it, or take away for it.
+    pub besides: Vec<MdevUuid>,
     /// Where the domain runs.
     pub affinity: Affinity,
     /// What becomes of what it has already.
@@ -70,6 +72,7 @@ pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<Vec<MdevUuid>
         bounds: Bounds::default(),
         is_left: false,
         refused: Vec::new(),
+        lost: Vec::new(),
         locked: Vec::new(),
         has_cleared: false,
     };
@@ -90,6 +93,8 @@ struct Preparation<'a> {
     is_left: bool,
     /// What the kernel has refused so far.
     refused: Vec<Together>,
+    /// Devices of the pools' own that others were quicker to lock.
+    lost: Vec<MdevUuid>,
     /// The devices that are locked in this round.
     locked: Vec<MdevUuid>,
     /// What made way for a device that goes elsewhere now has been put back, as far as it could be.
@@ -140,6 +145,7 @@ impl Preparation<'_> {
                 }
                 // What was refused then may be had by now.
                 self.refused.clear();
+                self.lost.clear();
             } else if plan
                 .devices
                 .iter()
@@ -159,6 +165,10 @@ impl Preparation<'_> {
                 match carried_out {
                     Err(PrepareError::Create(error)) if plan.has_choice && error.is_about_place() => {
                         self.note_refused(&error);
+                    }
+                    Err(PrepareError::Lost { device }) if !self.lost.contains(&device) => {
+                        log::info!(uuid:% = device; "another automdev call is at work on {device}; another place is looked for");
+                        self.lost.push(device);
                     }
                     done => {
                         done?;
@@ -243,6 +253,8 @@ impl Preparation<'_> {
             .until(deadline)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
+            .without(&self.lost)
+            .beside(&self.request.besides)
             .holding(&self.locked);
         let plan = plan::plan(&self.request.wanted, &survey, patience);
         survey.finish()?;
@@ -310,6 +322,13 @@ impl Preparation<'_> {
                     others.iter().all(is_over).then_some(())
                 });
             }
+            Wait::Busy(devices) => {
+                log::debug!(uuid:%; "waiting for {} devices that others are at work on", devices.len());
+                until.poll(|| {
+                    let mut devices = devices.iter();
+                    devices.any(|device| !self.ledger.is_busy(*device)).then_some(())
+                });
+            }
             Wait::Room(Place { parent, .. }) => {
                 log::info!(uuid:%, parent:%; "waiting for room on {parent} for {uuid}, where a device is about to go");
                 let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
@@ -341,10 +360,18 @@ impl Preparation<'_> {
         drop(host_lock);
         if let Err(error) = reserved {
             made.forget_untried(0);
-            for error in made.undo() {
-                log::error!("{}", release::chain(&error));
+            let left = made.undo();
+            for error in &left {
+                log::error!("{}", release::chain(error));
             }
-            return Err(error);
+            return Err(match error {
+                // Something of this place is left: that is no time for another.
+                PrepareError::Lost { device } if !left.is_empty() => LockError::TimedOut {
+                    what: device.to_string(),
+                }
+                .into(),
+                error => error,
+            });
         }
         if let Err(mut error) = made.make() {
             error.rollback = made.undo();
@@ -458,8 +485,11 @@ impl Preparation<'_> {
         if self.locked.contains(&device) {
             return Ok(());
         }
-        made.locks
-            .extend(self.ledger.lock_devices([device], Deadline::after(SHORT))?);
+        match self.ledger.lock_devices([device], Deadline::after(SHORT)) {
+            Ok(locks) => made.locks.extend(locks),
+            Err(LockError::TimedOut { .. }) => return Err(PrepareError::Lost { device }),
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

@@ -98,6 +98,8 @@ pub struct Survey<'a> {
     affinity: Affinity,
     refused: Vec<Together>,
     locked: Vec<MdevUuid>,
+    lost: Vec<MdevUuid>,
+    besides: Vec<MdevUuid>,
     failures: RefCell<Vec<Failure>>,
     /// Until then drivers are asked.
     deadline: Deadline,
@@ -118,6 +120,8 @@ impl<'a> Survey<'a> {
             affinity: Affinity::default(),
             refused: Vec::new(),
             locked: Vec::new(),
+            lost: Vec::new(),
+            besides: Vec::new(),
             failures: RefCell::new(Vec::new()),
             deadline: Deadline::after(PATIENCE),
             silent: RefCell::new(BTreeSet::new()),
@@ -143,6 +147,20 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn holding(mut self, locked: &[MdevUuid]) -> Self {
         self.locked = locked.to_vec();
+        self
+    }
+
+    /// The same for a call that has found these locked, after it had chosen them.
+    #[must_use]
+    pub fn without(mut self, lost: &[MdevUuid]) -> Self {
+        self.lost = lost.to_vec();
+        self
+    }
+
+    /// The same for a domain that has these, too.
+    #[must_use]
+    pub fn beside(mut self, besides: &[MdevUuid]) -> Self {
+        self.besides = besides.to_vec();
         self
     }
 
@@ -465,7 +483,11 @@ impl Inventory for Survey<'_> {
     }
 
     fn is_busy(&self, device: MdevUuid) -> bool {
-        !self.locked.contains(&device) && self.ledger.is_busy(device)
+        self.lost.contains(&device) || !self.locked.contains(&device) && self.ledger.is_busy(device)
+    }
+
+    fn besides(&self) -> Vec<MdevUuid> {
+        self.besides.clone()
     }
 
     fn refused(&self) -> Vec<Together> {

@@ -109,6 +109,11 @@ pub trait Inventory {
     /// Whether another call is at work on a device just now.
     fn is_busy(&self, device: MdevUuid) -> bool;
 
+    /// The devices that the domain has besides those that this is about.
+    fn besides(&self) -> Vec<MdevUuid> {
+        Vec::new()
+    }
+
     /// What the kernel has refused to this very start so far.
     fn refused(&self) -> Vec<Together>;
 }

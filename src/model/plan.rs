@@ -128,6 +128,8 @@ pub enum Wait {
     LateMembers(Vec<(TypeName, Vec<Glob>)>),
     /// Other calls are making or removing these just now, and there may be room afterwards.
     Others(Vec<MdevUuid>),
+    /// Other calls are at work on these of a pool's own, which may be idle afterwards.
+    Busy(Vec<MdevUuid>),
 }
 
 /// Where and as what a device is made.
@@ -189,6 +191,14 @@ pub fn wanted(domain: &Domain, select: Select, defined: impl Fn(MdevUuid) -> boo
                 origin,
             })
         })
+        .collect()
+}
+
+/// The other mediated devices of a domain.
+#[must_use]
+pub fn besides(domain: &Domain, wanted: &[Wanted]) -> Vec<MdevUuid> {
+    let all = domain.hostdevs.iter().filter_map(|hostdev| hostdev.source.uuid());
+    all.filter(|uuid| wanted.iter().all(|wanted| wanted.uuid != *uuid))
         .collect()
 }
 

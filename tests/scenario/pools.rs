@@ -13,7 +13,9 @@ mod reads;
 mod shared;
 mod swap;
 
-use std::fs;
+use std::fs::{self, File};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::hook::domain::Domain;
 use crate::hook::host::Host;
@@ -78,6 +80,14 @@ fn places(host: &Host, domain: u32) -> Vec<String> {
 fn start(host: &Host, domain: u32, pools: &[&str]) -> Vec<String> {
     host.prepare(&vm(domain, pools)).done();
     places(host, domain)
+}
+
+/// Holds the lock of a device that has had one before: exclusively, as whoever is at work on it, or shared, so that it is
+/// free for whoever looks and taken for whoever wants it, as though it had been taken in between.
+fn lock_of(host: &Host, uuid: &str, how: FlockArg) -> Flock<File> {
+    let path = host.at(format!("run/automdev/locks/device-{uuid}"));
+    let file = File::open(path).expect("the lock's file stays");
+    Flock::lock(file, how).expect("nobody has it")
 }
 
 /// A type of an open pool.

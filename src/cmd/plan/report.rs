@@ -190,7 +190,7 @@ fn of_action(uuid: MdevUuid, action: &Action) -> Device {
         }
         Action::Wait(Wait::Users) => refused(&Refusal::InUse { users: Vec::new() }, None),
         Action::Wait(Wait::Late(places)) => late(places),
-        Action::Wait(Wait::LateMembers(_) | Wait::Others(_)) => late(&[]),
+        Action::Wait(Wait::LateMembers(_) | Wait::Others(_) | Wait::Busy(_)) => late(&[]),
         Action::HandOut(device, active) => adopted(*device, &active.parent, &active.mdev_type),
     }
 }

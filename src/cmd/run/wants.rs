@@ -106,6 +106,13 @@ pub(super) fn by_marks(devices: &[Device]) -> Vec<Wanted> {
     marked.map(Device::wanted).collect()
 }
 
+/// Those on the command line that are nobody's to make.
+pub(super) fn besides(devices: &[Device], wanted: &[Wanted]) -> Vec<MdevUuid> {
+    let all = devices.iter().map(|device| device.uuid);
+    all.filter(|uuid| wanted.iter().all(|wanted| wanted.uuid != *uuid))
+        .collect()
+}
+
 /// Those that a domain marks, in the command line's order. What the domain has and the command line does not is
 /// of no use to this QEMU.
 pub(super) fn by_domain(

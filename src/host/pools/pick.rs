@@ -47,23 +47,90 @@ pub struct Request {
     pub name: String,
     /// What it wants; a pool's device may be another.
     pub wanted: Vec<Wanted>,
+    /// What it has besides, which no pool may hand out to it.
+    pub besides: Vec<MdevUuid>,
     /// Where it runs.
     pub affinity: Affinity,
 }
 
-/// Claims for a domain what its pools hand out, as long as its libvirt daemon runs and a start may take. Tells which device
-/// stands for which of the wanted ones; the others are made when it starts.
+/// What was claimed.
+#[derive(Debug, Default)]
+pub struct Picked {
+    /// Which device stands for which of the wanted ones; the others are made when the domain starts.
+    pub devices: Vec<(MdevUuid, MdevUuid)>,
+    /// Those that the domain did not claim before.
+    fresh: Vec<MdevUuid>,
+}
+
+/// Claims for a domain what its pools hand out, as long as its libvirt daemon runs and a start may take.
 ///
 /// # Errors
 /// See [`PickError`].
-pub fn pick(machine: &Machine<'_>, request: &Request) -> Result<Vec<(MdevUuid, MdevUuid)>, PickError> {
+pub fn pick(machine: &Machine<'_>, request: &Request) -> Result<Picked, PickError> {
     const SHORT: Duration = Duration::from_millis(20);
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
     let claimant = Claimant::Domain(request.domain);
     let _own = ledger.lock_claimant(claimant, machine.deadline)?;
-    let _host = ledger.lock_host(machine.deadline)?;
-    let survey = Survey::new(&machine.root, &ledger, Some(claimant))
-        .placing(&machine.cordon, request.affinity.clone());
+    let mut lost = Vec::new();
+    loop {
+        let _host = ledger.lock_host(machine.deadline)?;
+        let devices = choose(machine, &ledger, request, &lost)?;
+        if devices.is_empty() {
+            return Ok(Picked::default());
+        }
+        let mut locks = Vec::new();
+        let is_lost = |device: &MdevUuid| match ledger.lock_devices([*device], Deadline::after(SHORT)) {
+            Ok(taken) => {
+                locks.extend(taken);
+                Ok(None)
+            }
+            // Others are at work on it; another may do.
+            Err(LockError::TimedOut { .. }) => Ok(Some(*device)),
+            Err(error) => Err(error),
+        };
+        let each = devices.iter().map(|(_, device)| device).map(is_lost);
+        let now_lost = each.collect::<Result<Vec<_>, _>>()?;
+        let before = lost.len();
+        lost.extend(now_lost.into_iter().flatten());
+        if lost.len() == before {
+            let fresh = claim(machine, &ledger, request, &devices)?;
+            return Ok(Picked { devices, fresh });
+        }
+    }
+}
+
+/// Gives back what was picked, as nobody will hear of it. What was claimed before stays so.
+///
+/// # Errors
+/// See [`PickError`].
+pub fn give_back(machine: &Machine<'_>, request: &Request, picked: &Picked) -> Result<(), PickError> {
+    let ledger = Ledger::open(&machine.root, machine.kernel)?;
+    let claimant = Claimant::Domain(request.domain);
+    let _own = ledger.lock_claimant(claimant, machine.deadline)?;
+    for device in &picked.fresh {
+        ledger.drop_claim(*device, claimant)?;
+    }
+    let mut holdings = ledger.holdings(claimant)?.unwrap_or_default();
+    holdings.devices.retain(|device| !picked.fresh.contains(device));
+    if holdings.devices.is_empty() {
+        ledger.drop_holdings(claimant)?;
+    } else {
+        ledger.write_holdings(claimant, &holdings)?;
+    }
+    Ok(())
+}
+
+/// Which device stands for which.
+fn choose(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    request: &Request,
+    lost: &[MdevUuid],
+) -> Result<Vec<(MdevUuid, MdevUuid)>, PickError> {
+    let survey = Survey::new(&machine.root, ledger, Some(Claimant::Domain(request.domain)))
+        .placing(&machine.cordon, request.affinity.clone())
+        .without(lost)
+        .beside(&request.besides);
     let plan = plan::plan(&request.wanted, &survey, Patience::Exhausted);
     survey.finish()?;
     if let Some((wanted, refusal, _)) = plan.refusal() {
@@ -76,12 +143,18 @@ pub fn pick(machine: &Machine<'_>, request: &Request) -> Result<Vec<(MdevUuid, M
         Action::HandOut(device, _) => Some((wanted.uuid, *device)),
         _ => None,
     });
-    let picked: Vec<(MdevUuid, MdevUuid)> = picked.collect();
-    if picked.is_empty() {
-        return Ok(picked);
-    }
+    Ok(picked.collect())
+}
+
+/// Claims them, and tells which of them are new. The caller holds all locks.
+fn claim(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    request: &Request,
+    picked: &[(MdevUuid, MdevUuid)],
+) -> Result<Vec<MdevUuid>, PickError> {
+    let claimant = Claimant::Domain(request.domain);
     let devices: Vec<MdevUuid> = picked.iter().map(|(_, device)| *device).collect();
-    let _devices = ledger.lock_devices(devices.iter().copied(), Deadline::after(SHORT))?;
     let daemons = processes::libvirt_daemons(&machine.root);
     let daemon = daemons.first().ok_or(PickError::NoDaemon)?.id;
     // What it has besides stays.
@@ -102,14 +175,18 @@ pub fn pick(machine: &Machine<'_>, request: &Request) -> Result<Vec<(MdevUuid, M
         time: machine::now(),
         daemon: Some(daemon),
     };
-    for device in &devices {
+    let mut fresh = Vec::new();
+    for device in devices {
         // Claims of the dead: what the plan gives here is nobody else's.
-        for other in ledger.claimants_of(*device)? {
+        for other in ledger.claimants_of(device)? {
             if other != claimant {
-                ledger.drop_claim(*device, other)?;
+                ledger.drop_claim(device, other)?;
             }
         }
-        ledger.write_claim(*device, claimant, &claim)?;
+        if !ledger.is_claimed_by(device, claimant) {
+            fresh.push(device);
+        }
+        ledger.write_claim(device, claimant, &claim)?;
     }
-    Ok(picked)
+    Ok(fresh)
 }

@@ -24,7 +24,7 @@ impl Bounds {
             Wait::Claim(..) | Wait::Removal(_) | Wait::Creation(_) | Wait::Users => *self
                 .claim
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
-            Wait::Others(_) => *self
+            Wait::Others(_) | Wait::Busy(_) => *self
                 .others
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
             // Its driver's time, and ours to remove it.

@@ -33,6 +33,12 @@ pub enum PrepareError {
         /// Why not.
         cause: RemoveError,
     },
+    /// One of a pool's own devices has become somebody else's.
+    #[error("another automdev call is at work on {device}; try again")]
+    Lost {
+        /// The device.
+        device: MdevUuid,
+    },
     /// The host cannot be looked at.
     #[error(transparent)]
     Survey(#[from] SurveyError),

@@ -129,7 +129,8 @@ impl Planner<'_> {
     fn idle_device(&self, choice: &Choice, uuid: MdevUuid, replace: bool) -> Result<(Place, Way), Refusal> {
         let inventory = self.look.inventory;
         let busy = |by: String| Refusal::Busy { by };
-        if uuid != choice.wanted.uuid && self.chosen.contains(&uuid) {
+        let is_another = uuid != choice.wanted.uuid;
+        if is_another && (self.chosen.contains(&uuid) || inventory.besides().contains(&uuid)) {
             return Err(busy("this domain itself".to_owned()));
         }
         let made_way = inventory.made_way(uuid);

@@ -80,6 +80,7 @@ impl Planner<'_> {
         if self.patience == Patience::Waiting {
             let wait = self
                 .wait_for_others(&refusals)
+                .or_else(|| self.wait_for_own(choice))
                 .or_else(|| wait_for_late(choice, &refusals))
                 .or_else(|| self.wait_for_room(choice));
             if let Some(wait) = wait {
@@ -137,6 +138,19 @@ impl Planner<'_> {
         let mut others = self.inventory.under_way();
         others.retain(|uuid| !self.chosen.contains(uuid));
         (!others.is_empty()).then_some(Wait::Others(others))
+    }
+
+    /// The same where they are at a device of the pool's own.
+    fn wait_for_own(&self, choice: &Choice) -> Option<Wait> {
+        let members = choice.pool.iter().flat_map(|pool| &pool.members);
+        let own = members.filter_map(|member| match member {
+            Member::Device { uuid, .. } => Some(*uuid),
+            Member::Type(_) | Member::Definition(_) => None,
+        });
+        let busy: Vec<MdevUuid> = own
+            .filter(|uuid| !self.chosen.contains(uuid) && self.inventory.is_busy(*uuid))
+            .collect();
+        (!busy.is_empty()).then_some(Wait::Busy(busy))
     }
 }
 

@@ -1,7 +1,8 @@
 //! `automdev rewrite --pick`: an idle device itself, for a domain that is about to start.
 
 use super::*;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -94,4 +95,118 @@ fn nothing_is_claimed_where_nobody_could_start_it() {
         "{errors}"
     );
     host.assert_ledger_empty();
+}
+
+/// Picks, with its standard output going there; its status and what it complains of.
+fn pick_into(host: &Host, xml: &str, output: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+    command
+        .arg("--root")
+        .arg(host.path())
+        .args(["rewrite", "--pick"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(xml.as_bytes()).expect("it is read");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).expect("UTF-8"),
+    )
+}
+
+/// What nobody has heard of is nobody's.
+#[test]
+fn what_cannot_be_written_is_given_back() {
+    let host = host();
+    let xml = vm(1, &["p", "p"]).xml();
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it")
+    };
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer
+    };
+    let missing = host.at("nowhere/vm.xml");
+    let missing = missing.to_str().expect("UTF-8");
+    for (output, arguments, why) in [
+        (
+            Stdio::from(full()),
+            &[][..],
+            "cannot write standard output: No space left on device",
+        ),
+        (
+            Stdio::from(closed()),
+            &[],
+            "cannot write standard output: Broken pipe",
+        ),
+        (Stdio::null(), &["-o", missing], "nowhere/vm.xml"),
+        (
+            Stdio::null(),
+            &["-o", "/dev/full"],
+            "cannot write /dev/full: No space left on device",
+        ),
+    ] {
+        let (status, errors) = pick_into(&host, &xml, output, arguments);
+        assert!(errors.contains(why), "{errors}");
+        assert_eq!((status, errors.lines().count()), (Some(1), 1), "{errors}");
+        host.assert_ledger_empty();
+    }
+    // What was claimed by a pick that was heard of stays.
+    let (status, _, _) = pick(&host, &vm(1, &["p"]).xml());
+    assert_eq!(status, Some(0));
+    let before = host.ledger();
+    let (status, _) = pick_into(&host, &xml, Stdio::from(full()), &[]);
+    assert_eq!(status, Some(1));
+    assert_eq!(host.ledger(), before);
+}
+
+/// All devices of the domain are seen to together: none is handed out that it has already.
+#[test]
+fn none_is_handed_out_twice_to_one_domain() {
+    let host = host();
+    for domain in [vm(1, &["p"]).with(IDLE), vm(1, &["p"]).unmarked(IDLE)] {
+        let written = domain.xml();
+        let (status, xml, errors) = pick(&host, &written);
+        assert_eq!((status, errors.as_str()), (Some(0), ""));
+        assert_eq!(xml, written.replace(&device(16), OTHER));
+        host.event("vm1", "prepare", "begin", &xml).done();
+        host.event("vm1", "release", "end", &xml).done();
+        host.assert_ledger_empty();
+    }
+    let (status, _, errors) = pick(&host, &vm(1, &["p"]).with(IDLE).unmarked(OTHER).xml());
+    assert_eq!(status, Some(1));
+    assert!(
+        errors.contains(&format!(
+            "device {IDLE} (in use by this domain itself), device {OTHER} (in use by this domain itself)"
+        )),
+        "{errors}"
+    );
+    // One that could not start for another reason claims nothing.
+    let (status, _, errors) = pick(&host, &vm(1, &["p"]).with(&device(999)).xml());
+    assert_eq!(status, Some(1));
+    assert!(errors.contains("this host has no definition of it"), "{errors}");
+    host.assert_ledger_empty();
+}
+
+/// One that somebody else turns out to be at work on is passed over for another.
+#[test]
+fn a_race_that_is_lost_is_no_reason_to_give_up() {
+    let host = host();
+    host.prepare(&Domain::new("plain", 9).with(IDLE)).done();
+    host.release(&Domain::new("plain", 9).with(IDLE)).done();
+    let lock = lock_of(&host, IDLE, FlockArg::LockSharedNonblock);
+    let written = vm(1, &["p"]).xml();
+    let (status, xml, errors) = pick(&host, &written);
+    assert_eq!((status, errors.as_str()), (Some(0), ""));
+    assert_eq!(xml, written.replace(&device(16), OTHER));
+    drop(lock);
 }

@@ -249,6 +249,78 @@ fn it_comes_back_as_it_is_defined_by_then() {
     host.assert_ledger_empty();
 }
 
+/// Makes the lock files of both.
+fn locked_once() -> Host {
+    let host = host();
+    host.prepare(&vm(1, &["p", "p"])).done();
+    host.release(&vm(1, &["p", "p"])).done();
+    host
+}
+
+/// Somebody else is at one a moment after it was chosen: the next one does.
+#[test]
+fn a_race_that_is_lost_is_no_reason_to_give_up() {
+    let host = locked_once();
+    let before = host.state();
+    let lock = lock_of(&host, IDLE, FlockArg::LockSharedNonblock);
+    host.kernel().reset();
+    let told = format!("6 vm1: another automdev call is at work on {IDLE}; another place is looked for");
+    host.prepare(&vm(1, &["p"])).done().logged(&[
+        told.as_str(),
+        &format!("6 vm1: removed {OTHER} (mtty-1 on a)"),
+        &format!("6 vm1: created {} (mtty-1 on a)", device(16)),
+    ]);
+    assert_eq!(host.devices(), [place(IDLE), place(&device(16))]);
+    // There is no third.
+    let refused = host.prepare(&vm(2, &["p"]));
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("device {IDLE} (in use by another automdev call)")),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(host.writes().len(), 3, "{:?}", host.writes());
+    drop(lock);
+    assert_eq!(start(&host, 2, &["p"]), ["mtty-1 a"]);
+    for number in [1, 2] {
+        host.release(&vm(number, &["p"])).done();
+    }
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// Where there is no other, whoever is at it is waited for.
+#[test]
+fn one_that_others_are_at_is_waited_for() {
+    let host = locked_once();
+    host.timeouts("claim = 60\nparent = 0");
+    host.pool("p", &format!("[[member]]\ndevice = '{IDLE}'\nreplace = true\n"));
+    for how in [FlockArg::LockExclusiveNonblock, FlockArg::LockSharedNonblock] {
+        let lock = lock_of(&host, IDLE, how);
+        let vm = vm(1, &["p"]);
+        let child = host.start(&["vm1", "prepare", "begin", "-"], vm.xml().as_bytes());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(host.devices().contains(&place(IDLE)));
+        drop(lock);
+        host.finish(child).done();
+        assert_eq!(host.devices(), [place(OTHER), place(&device(16))]);
+        host.release(&vm).done();
+    }
+}
+
+/// What the domain has itself, marked or not, makes no way for it.
+#[test]
+fn what_the_domain_has_itself_stays() {
+    for domain in [vm(1, &["p"]).unmarked(IDLE), vm(1, &["p"]).with(IDLE)] {
+        let host = host();
+        host.prepare(&domain).done();
+        assert_eq!(host.devices(), [place(IDLE), place(&device(16))]);
+        host.release(&domain).done();
+        assert_eq!(host.devices(), [place(IDLE), place(OTHER)]);
+    }
+}
+
 /// A device that is defined under several parents comes back where it was, whatever died and whoever goes on.
 #[test]
 fn it_comes_back_where_it_was() {
