@@ -19,7 +19,7 @@ use crate::host::prepare::{self, Extent, PrepareError, Request};
 use crate::host::root::Root;
 use crate::host::supervise::{self, End, Held, Program, Signals, Supervised, Supervisor};
 use crate::host::survey::{Survey, SurveyError};
-use crate::host::{definitions, leftovers, log as journal, processes, programs, release};
+use crate::host::{definitions, leftovers, log as journal, numa, processes, programs, release};
 use crate::model::affinity::Affinity;
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, MOST_BYTES};
@@ -126,10 +126,16 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         return Ok(become_qemu(kernel, &qemu, &invocation.program));
     }
     leftovers::clear(&supervisor.machine());
+    let affinity = match domain.map(|domain| domain.affinity).unwrap_or_default() {
+        Affinity::Anywhere if wanted.iter().any(|wanted| wanted.origin.pool().is_some()) => {
+            affinity_of(root, &line)
+        }
+        affinity => affinity,
+    };
     let wishes = Wishes {
         besides: wants::besides(&devices, &wanted),
         wanted,
-        affinity: domain.map(|domain| domain.affinity).unwrap_or_default(),
+        affinity,
     };
     let (plan, is_idle) = look(&supervisor, &wishes)?;
     if is_idle {
@@ -164,6 +170,16 @@ struct Job<'a> {
     /// The guest's name, or the program's.
     name: String,
     daemonizes: bool,
+}
+
+/// Where a QEMU runs of which nothing else says so: where its command line binds the guest's memory, or else where this
+/// process may run, as QEMU will.
+fn affinity_of(root: &Root, line: &CommandLine) -> Affinity {
+    if line.memory_nodes.is_empty() {
+        numa::of_own_process(root)
+    } else {
+        Affinity::Nodes(line.memory_nodes.clone())
+    }
 }
 
 /// What a start would do, and whether QEMU can do without us: all devices are there, and no one of them is ours

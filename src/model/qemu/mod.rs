@@ -8,7 +8,7 @@
 //! `-set device.ID.sysfsdev=…` counts. Devices in a file of `-readconfig`, and a `sysfsdev` by `-global`, are
 //! not looked at: [`Unseen`] names them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -19,6 +19,7 @@ mod device;
 mod item;
 mod json;
 mod key_value;
+mod memory;
 mod options;
 #[cfg(test)]
 mod properties;
@@ -46,6 +47,8 @@ pub struct CommandLine {
     pub name: Option<OsString>,
     /// The guest's UUID of `-uuid`, as it stands there.
     pub uuid: Option<OsString>,
+    /// The host's nodes to which the `-object` of the guest's memory bind it.
+    pub memory_nodes: BTreeSet<u32>,
     arguments: Vec<OsString>,
     /// By the index of the argument.
     edits: BTreeMap<usize, Edit>,
@@ -87,6 +90,7 @@ impl CommandLine {
             pidfile: None,
             name: None,
             uuid: None,
+            memory_nodes: BTreeSet::new(),
             arguments: Vec::new(),
             edits: BTreeMap::new(),
         };
@@ -97,6 +101,7 @@ impl CommandLine {
                 (b"S", _) => this.paused = true,
                 (b"pidfile", Some((_, file))) => this.pidfile = Some(file.to_owned()),
                 (b"uuid", Some((_, uuid))) => this.uuid = Some(uuid.to_owned()),
+                (b"object", Some((_, text))) => this.memory_nodes.extend(memory::nodes(text.as_bytes())),
                 (b"name", Some((_, text))) => this.name = guest(text).or(this.name),
                 (b"device", Some((index, text))) => drafts.push((index, Draft::parse(text.as_bytes()))),
                 (b"set", Some((index, text))) => {

@@ -1,6 +1,10 @@
 //! `pool=NAME` on QEMU's command line.
 
 use super::*;
+use crate::support::parents::Type;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 /// Tells its arguments, and what there is while it runs.
 const TELLS: &str =
@@ -106,4 +110,75 @@ fn what_cannot_be_had_is_told() {
     assert_eq!((answer.status, answer.stderr.lines().count()), (Some(125), 1));
     before.assert_unchanged(&host.snapshot().without(&["run/automdev", "scripts"]));
     host.assert_clean();
+}
+
+/// Parents on four nodes, the last of them by its name on the first one; the machine's processor 0 is on node 1, 1 on
+/// node 2.
+fn on_nodes() -> Host {
+    let host = defined();
+    for (name, node) in [("n0", 3), ("n1", 2), ("n2", 1), ("n3", 0)] {
+        host.parent(
+            &format!("sys/devices/virtual/mtty/{name}"),
+            "vfio-pci",
+            &[Type {
+                name: "mtty-9",
+                pretty: "mtty-9",
+                description: None,
+                available: 8,
+            }],
+        );
+        host.file(
+            &format!("sys/class/mdev_bus/{name}/numa_node"),
+            &format!("{node}\n"),
+        );
+    }
+    for (node, cpus) in [(0, "\n"), (1, "0\n"), (2, "1\n"), (3, "2-4095\n")] {
+        host.file(&format!("sys/devices/system/node/node{node}/cpulist"), cpus);
+    }
+    pool(&host, "numa = 'require'\n[[member]]\ntype = 'mtty-9'\n");
+    host
+}
+
+/// What binds the process binds QEMU, and what QEMU is told of its memory counts before.
+#[test]
+fn near_the_memory_that_qemu_is_bound_to() {
+    let host = on_nodes();
+    let place = |arguments: &[&str]| {
+        let all = [&["-device", "vfio-pci,pool=p"], arguments].concat();
+        let answer = host
+            .run("ls -d $ROOT/sys/class/mdev_bus/n*/*-*-*-*-*", &all)
+            .ended(0);
+        let line = answer.stdout.lines().next().expect("a device").to_owned();
+        let parent = line.rsplit('/').nth(1).expect("a parent").to_owned();
+        host.assert_clean();
+        parent
+    };
+    let memory = |nodes: &str| format!("memory-backend-ram,id=m,size=1M,host-nodes={nodes},policy=bind");
+    assert_eq!(place(&[]), "n0");
+    assert_eq!(place(&["-object", &memory("0-1")]), "n2");
+    assert_eq!(
+        place(&[
+            "-object",
+            r#"{"qom-type":"memory-backend-ram","id":"m","size":1048576,"host-nodes":[0],"policy":"bind"}"#
+        ]),
+        "n3"
+    );
+    // As by taskset: this thread's children inherit it.
+    let all = sched_getaffinity(Pid::from_raw(0)).expect("the processors of this thread");
+    let mut first = CpuSet::new();
+    first.set(0).expect("there is one");
+    sched_setaffinity(Pid::from_raw(0), &first).expect("it may run there");
+    let bound = |host: &Host, online: &str| {
+        host.file("sys/devices/system/cpu/online", online);
+        (place(&[]), place(&["-object", &memory("0")]))
+    };
+    let of_two = bound(&host, "0-1\n");
+    let of_one = bound(&host, "0\n");
+    sched_setaffinity(Pid::from_raw(0), &all).expect("it did before");
+    assert_eq!(of_two, ("n2".to_owned(), "n3".to_owned()));
+    assert_eq!(
+        of_one,
+        ("n0".to_owned(), "n3".to_owned()),
+        "it is bound to all that there are"
+    );
 }
