@@ -7,8 +7,8 @@ use super::{Status, complain, output};
 use crate::host::kernel::Kernel;
 use crate::host::machine;
 use crate::host::pools::usage::{MemberUsage, Usage, Used, Viewer};
-use crate::host::pools::{self};
 use crate::host::root::Root;
+use crate::host::{check, pools};
 use crate::model::names::PoolName;
 use crate::model::nearest::nearest;
 use crate::model::overview::LedgerAccess;
@@ -71,6 +71,12 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
     output::print(&text)?;
     for (path, why) in listing.strange.iter().filter(|_| args.names.is_empty()) {
         complain(&format!("automdev: warning: {path}: {why}"));
+    }
+    for (domain, refusal) in check::without_pool(root).iter().filter(|_| args.names.is_empty()) {
+        complain(&format!("automdev: warning: {domain}: {refusal}"));
+    }
+    for text in pools::meaning_nothing(root, &settings.cordon) {
+        complain(&format!("automdev: warning: {text}"));
     }
     if viewer.access == LedgerAccess::Closed && !names.is_empty() {
         complain("automdev: note: only root may see who uses what");

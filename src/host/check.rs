@@ -19,6 +19,8 @@ mod domains;
 mod hook;
 mod kernel;
 
+pub use domains::without_pool;
+
 /// All that was looked at, by area.
 #[must_use]
 pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
@@ -35,6 +37,7 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
             Settings::default()
         }
     };
+    found.extend(cordon(root, &settings.cordon));
     found.extend(kernel::look(root, kernel));
     found.extend(definitions(root, kernel));
     found.extend(pools(root, kernel, &settings.cordon));
@@ -43,6 +46,15 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     found.extend(ledger(root, kernel, settings.timeouts));
     found.extend(domains::look(root, settings.select));
     found
+}
+
+/// The patterns that keep nothing off anything.
+fn cordon(root: &Root, cordon: &[Glob]) -> Vec<Finding> {
+    let nothing = pools::meaning_nothing(root, cordon).into_iter();
+    // It may be for a parent that is out for its maintenance.
+    nothing
+        .map(|text| Finding::note(Area::Settings, "parent-absent", text))
+        .collect()
 }
 
 /// The pools, where there are any.

@@ -5,26 +5,20 @@ pub mod swap;
 pub mod usage;
 
 use super::files;
+use super::machine;
 use super::root::Root;
+use super::sysfs;
 use super::trust;
 use crate::model::fault::Fault;
 use crate::model::names::PoolName;
-use crate::model::pool::{Pool, PoolError};
-
-/// Where the pools are.
-pub const FOLDER: &str = "/etc/automdev/pools.d";
+pub use crate::model::pool::{FOLDER, file};
+use crate::model::pool::{Glob, Pool, PoolError};
 
 /// What a pool's file ends in.
 const END: &str = ".toml";
 
 /// Larger than any pool.
 const MOST_BYTES: usize = 1 << 20;
-
-/// The path of a pool's file, below no root.
-#[must_use]
-pub fn file(name: &PoolName) -> String {
-    format!("{FOLDER}/{name}{END}")
-}
 
 /// A pool. Reads no other one's file.
 ///
@@ -55,6 +49,20 @@ pub fn load(root: &Root, name: &PoolName) -> Result<Pool, PoolError> {
         }
     };
     Pool::parse(name.clone(), &text).map_err(|fault| PoolError::Wrong { file, fault })
+}
+
+/// Which of the settings' patterns mean none of the host's parents, and where they stand.
+#[must_use]
+pub fn meaning_nothing(root: &Root, cordon: &[Glob]) -> Vec<String> {
+    if cordon.is_empty() {
+        return Vec::new();
+    }
+    let parents = sysfs::parents(root);
+    cordon
+        .iter()
+        .filter(|glob| !parents.iter().any(|parent| glob.matches(parent.as_str())))
+        .map(|glob| glob.means_nothing(machine::SETTINGS))
+        .collect()
 }
 
 /// What there is in the folder.

@@ -14,6 +14,7 @@ mod glob;
 mod read;
 
 pub use glob::{Glob, GlobError};
+pub(crate) use read::placed;
 
 /// A pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +183,22 @@ pub enum PoolError {
     },
 }
 
+/// Where the pools are.
+pub const FOLDER: &str = "/etc/automdev/pools.d";
+
+/// The file of the pool of that name, below no root.
+#[must_use]
+pub fn file(name: &PoolName) -> String {
+    format!("{FOLDER}/{name}.toml")
+}
+
 impl Pool {
+    /// Its file.
+    #[must_use]
+    pub fn file(&self) -> String {
+        file(&self.name)
+    }
+
     /// Reads the file of the pool of that name.
     ///
     /// # Errors

@@ -286,10 +286,10 @@ pub enum Refusal {
         device: MdevUuid,
     },
     /// No parent of this host is meant by a pool's member.
-    #[error("{}", if parents.is_empty() { "this host has no parent at all" } else { "this host has no parent of that name" })]
+    #[error("{}", if wrong.is_empty() { "this host has no parent at all".to_owned() } else { wrong.join(", ") })]
     NoParent {
-        /// Which are meant.
-        parents: Vec<String>,
+        /// Each of its patterns, where it stands, and that it means nothing here.
+        wrong: Vec<String>,
     },
     /// No member of a pool has a place.
     #[error(

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+use toml::Spanned;
 
 use super::domain::Select;
-use super::pool::Glob;
+use super::pool::{Glob, placed};
 use super::table::only_table;
 use super::words::{Language, plain};
 
 /// What an administrator may set.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Which hostdevs count as marked.
     pub select: Select,
@@ -22,8 +22,38 @@ pub struct Settings {
     /// Parents on which nothing new is made, for their maintenance, say.
     pub cordon: Vec<Glob>,
     /// How long each thing is waited for.
-    #[serde(deserialize_with = "only_table")]
     pub timeouts: Timeouts,
+}
+
+/// The same as it stands in the file.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    select: Select,
+    log_level: LogLevel,
+    callouts: bool,
+    cordon: Vec<Spanned<Glob>>,
+    #[serde(deserialize_with = "only_table")]
+    timeouts: Timeouts,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let Settings {
+            select,
+            log_level,
+            callouts,
+            cordon: _,
+            timeouts,
+        } = Settings::default();
+        File {
+            select,
+            log_level,
+            callouts,
+            cordon: Vec::new(),
+            timeouts,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -155,12 +185,19 @@ impl Settings {
     /// # Errors
     /// It is no TOML, a key is not known, or a value is of the wrong kind.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        toml::from_str(text).map_err(|error| {
+        let file: File = toml::from_str(text).map_err(|error| {
             let place = error
                 .span()
                 .map(|span| super::fault::Place::of_offset(text, span.start));
             let place = place.map_or_else(String::new, |place| format!("{place}: "));
             SettingsError(format!("{place}{}", plain(error.message(), Language::Toml)))
+        })?;
+        Ok(Settings {
+            select: file.select,
+            log_level: file.log_level,
+            callouts: file.callouts,
+            cordon: placed(text, file.cordon),
+            timeouts: file.timeouts,
         })
     }
 }

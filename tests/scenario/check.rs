@@ -89,7 +89,7 @@ fn a_healthy_host_is_told_so() {
 /// Breaks a healthy host, and names what is to be found.
 type Broken = (&'static str, fn(&Tree));
 
-const BROKEN: [Broken; 22] = [
+const BROKEN: [Broken; 25] = [
     ("settings-broken", |host| {
         host.file("etc/automdev/automdev.toml", "selct = 'managed'\n");
     }),
@@ -164,6 +164,17 @@ const BROKEN: [Broken; 22] = [
         let mode = fs::Permissions::from_mode(0o666);
         fs::set_permissions(host.at("etc/automdev/pools.d/p.toml"), mode).expect("its mode");
     }),
+    ("parent-absent", |host| {
+        let members = "[[member]]\ntype = 'mtty-2'\nparents = ['mtty', 'mtti*']\n";
+        host.file("etc/automdev/pools.d/p.toml", members);
+    }),
+    ("pool-skipped", |host| {
+        host.file("etc/automdev/pools.d/-p.toml", "[[member]]\ntype = 'mtty-2'\n");
+    }),
+    ("no-pool", |host| {
+        let mark = mark().replace("'/>", "' pool='p'/>");
+        host.file("etc/libvirt/qemu/vm1.xml", &domain(&mark));
+    }),
     ("left-over", |host| {
         let uuid = "00000000-0000-4000-8000-000000000001";
         host.file(
@@ -230,11 +241,30 @@ fn every_problem_says_what_to_do() {
         let host = healthy();
         breaks(&host);
         let text = automdev(&host, "check").stdout;
-        let by_the_reason = ["type-unknown", "parent-absent", "definition-broken"].contains(&code);
+        let by_the_reason = ["type-unknown", "parent-absent", "definition-broken", "no-pool"].contains(&code);
         assert!(by_the_reason || text.contains("-> "), "{code}: {text}");
         assert!(text.ends_with("1 problem\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
     }
+}
+
+/// The parent may be out for its maintenance.
+#[test]
+fn a_cordon_of_nothing_is_noted() {
+    let host = healthy();
+    host.file(
+        "etc/automdev/automdev.toml",
+        "select = 'marked'\ncordon = ['mtty', '0000:4?:*']\n",
+    );
+    let text = automdev(&host, "check").printed();
+    assert!(
+        text.contains(
+            "· settings     /etc/automdev/automdev.toml: line 2, column 19: 0000:4?:* means\n\
+             \x20              no parent of this host\n"
+        ),
+        "{text}"
+    );
+    assert!(text.ends_with("no problems\n"), "{text}");
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! The domains that libvirt keeps: marks that were lost, devices that somebody else makes as well.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use crate::host::root::Root;
-use crate::host::{definitions, files, sysfs};
+use crate::host::{definitions, files, pools, sysfs};
 use crate::model::definition::Start;
 use crate::model::domain::{self, Domain, Mark, Select, Source};
 use crate::model::finding::{Area, Finding};
 use crate::model::inventory::Defined;
-use crate::model::names::{MdevUuid, printable};
+use crate::model::names::{MdevUuid, PoolName, printable};
+use crate::model::nearest::nearest;
 use crate::model::plan;
+use crate::model::refusal::Refusal;
 
 const AREA: Area = Area::Domains;
 
@@ -23,37 +26,62 @@ const RULES: [&str; 2] = [
     "/etc/udev/rules.d/60-mdevctl.rules",
 ];
 
-pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
-    let names = match files::names(&root.path(FOLDER)) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => return vec![unreadable(FOLDER, &error)],
+/// All domains that libvirt keeps; a finding in the place of each that cannot be read.
+fn kept(root: &Root) -> impl Iterator<Item = Result<Domain, Finding>> {
+    let (names, error) = match files::names(&root.path(FOLDER)) {
+        Ok(names) => (names, None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
+        Err(error) => (Vec::new(), Some(Err(unreadable(FOLDER, &error)))),
     };
+    let is_domain = |name: &String| Path::new(name).extension() == Some("xml".as_ref());
+    let domains = names.into_iter().filter(is_domain).map(|name| {
+        let file = format!("{FOLDER}/{name}");
+        let content = files::read_bounded(&root.path(&file), domain::MOST_BYTES)
+            .map_err(|error| unreadable(&file, &error))?;
+        domain::decode(content.unwrap_or_default())
+            .map_err(|(_, fault)| vec![fault])
+            .and_then(|text| Domain::parse(&text))
+            .map_err(|faults| {
+                let why = faults.first().map(ToString::to_string).unwrap_or_default();
+                Finding::note(AREA, "unreadable", format!("{}: {why}", printable(&file)))
+            })
+    });
+    domains.chain(error)
+}
+
+/// The domains that libvirt keeps and that name a pool which this host does not have.
+#[must_use]
+pub fn without_pool(root: &Root) -> Vec<(String, Refusal)> {
+    let known = pools::list(root).names;
+    let of_domain = |domain: &Domain| -> Vec<(String, Refusal)> {
+        let named = domain.hostdevs.iter().filter_map(|hostdev| hostdev.source.pool());
+        let named: BTreeSet<&PoolName> = named.filter(|pool| !known.contains(pool)).collect();
+        let named = named.into_iter();
+        named
+            .map(|pool| {
+                let refusal = Refusal::NoPool {
+                    pool: pool.clone(),
+                    nearest: nearest(pool, known.clone()),
+                };
+                (printable(&domain.name).into_owned(), refusal)
+            })
+            .collect()
+    };
+    kept(root)
+        .flatten()
+        .flat_map(|domain| of_domain(&domain))
+        .collect()
+}
+
+pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut marked = 0_usize;
     let has_rule = RULES.iter().any(|rule| root.path(rule).exists());
-    for name in names
-        .iter()
-        .filter(|name| Path::new(name).extension() == Some("xml".as_ref()))
-    {
-        let file = format!("{FOLDER}/{name}");
-        let content = match files::read_bounded(&root.path(&file), domain::MOST_BYTES) {
-            Ok(content) => content.unwrap_or_default(),
-            Err(error) => {
-                found.push(unreadable(&file, &error));
-                continue;
-            }
-        };
-        let parsed = domain::decode(content).map_err(|(_, fault)| vec![fault]);
-        let domain = match parsed.and_then(|text| Domain::parse(&text)) {
+    for domain in kept(root) {
+        let domain = match domain {
             Ok(domain) => domain,
-            Err(faults) => {
-                let why = faults.first().map(ToString::to_string).unwrap_or_default();
-                found.push(Finding::note(
-                    AREA,
-                    "unreadable",
-                    format!("{}: {why}", printable(&file)),
-                ));
+            Err(finding) => {
+                found.push(finding);
                 continue;
             }
         };
@@ -75,6 +103,13 @@ pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
             let lost = devices.filter(|uuid| nobody_makes(root, *uuid));
             found.extend(lost.map(|uuid| mark_lost(&domain, uuid)));
         }
+    }
+    for (name, refusal) in without_pool(root) {
+        // The reason says what to do.
+        found.push(Finding {
+            mend: None,
+            ..Finding::problem(AREA, refusal.code(), format!("{name}: {refusal}"), "")
+        });
     }
     if found.is_empty() && marked > 0 {
         let text = match marked {

@@ -202,7 +202,7 @@ impl<'a> Viewer<'a> {
             if !parents.iter().any(|parent| glob.matches(parent.as_str())) {
                 problems.push(Problem {
                     code: "parent-absent",
-                    text: format!("{glob} means no parent of this host"),
+                    text: glob.means_nothing(&file(&pool.name)),
                 });
             }
         }

@@ -95,8 +95,10 @@ impl Planner<'_> {
             choice.add(number, rank, place, Way::Make);
         }
         if choice.candidates.len() == before {
+            let file = choice.pool.as_ref().map(|pool| pool.file()).unwrap_or_default();
+            let wrong = member.parents.iter().map(|glob| glob.means_nothing(&file));
             let refusal = Refusal::NoParent {
-                parents: member.parents.iter().map(ToString::to_string).collect(),
+                wrong: wrong.collect(),
             };
             choice.hopeless.push((number, None, refusal));
         }

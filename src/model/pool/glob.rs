@@ -6,14 +6,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::model::fault::Place;
 use crate::model::names::{ParentName, Shown};
 
-/// A pattern over names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A pattern over names. Where it stands makes no difference between two of them.
+#[derive(Debug, Clone)]
 pub struct Glob {
     text: String,
     parts: Vec<Part>,
+    place: Option<Place>,
 }
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, &self.parts) == (&other.text, &other.parts)
+    }
+}
+
+impl Eq for Glob {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -60,7 +70,24 @@ impl Glob {
         Glob {
             text: name.to_string(),
             parts: name.as_str().chars().map(Part::Plain).collect(),
+            place: None,
         }
+    }
+
+    /// The pattern where it stands in its file.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Glob {
+            place: Some(place),
+            ..self
+        }
+    }
+
+    /// What is wrong with a pattern of this file that means none of the host's parents.
+    #[must_use]
+    pub fn means_nothing(&self, file: &str) -> String {
+        let place = self.place.map_or_else(String::new, |place| format!("{place}: "));
+        format!("{file}: {place}{self} means no parent of this host")
     }
 
     /// Whether a name is meant.
@@ -127,6 +154,7 @@ impl FromStr for Glob {
         Ok(Glob {
             text: text.to_owned(),
             parts,
+            place: None,
         })
     }
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::{Glob, Member, Numa, Placement, Pool, TypeMember};
 use crate::model::definition::Attribute;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, Place};
 use crate::model::names::{AttributePath, MdevUuid, PoolName, TypeName};
 use crate::model::table::Table;
 use crate::model::words::{Language, plain};
@@ -32,7 +32,7 @@ struct Entry {
     r#type: Option<Spanned<TypeName>>,
     definition: Option<Spanned<MdevUuid>>,
     device: Option<Spanned<MdevUuid>>,
-    parents: Option<Spanned<Vec<Glob>>>,
+    parents: Option<Spanned<Vec<Spanned<Glob>>>>,
     attributes: Option<Spanned<Vec<Pair>>>,
     limit: Option<Spanned<NonZeroU32>>,
     replace: Option<Spanned<bool>>,
@@ -68,7 +68,7 @@ pub(super) fn parse(name: PoolName, text: &str) -> Result<Pool, Fault> {
         let place = entry.span();
         let Table(entry) = entry.into_inner();
         let member = entry
-            .into_member(&place)
+            .into_member(text, &place)
             .map_err(|(place, message)| Fault::at(text, place.start, message))?;
         let uuid = match &member {
             Member::Type(_) => None,
@@ -91,10 +91,21 @@ pub(super) fn parse(name: PoolName, text: &str) -> Result<Pool, Fault> {
     })
 }
 
+/// Patterns, each with its place.
+pub(crate) fn placed(text: &str, globs: Vec<Spanned<Glob>>) -> Vec<Glob> {
+    let globs = globs.into_iter();
+    globs
+        .map(|glob| {
+            let place = Place::of_offset(text, glob.span().start);
+            glob.into_inner().at(place)
+        })
+        .collect()
+}
+
 type Wrong = (Range<usize>, String);
 
 impl Entry {
-    fn into_member(self, place: &Range<usize>) -> Result<Member, Wrong> {
+    fn into_member(self, text: &str, place: &Range<usize>) -> Result<Member, Wrong> {
         let kinds = [
             self.r#type.as_ref().map(|it| ("type", it.span())),
             self.definition.as_ref().map(|it| ("definition", it.span())),
@@ -141,7 +152,7 @@ impl Entry {
         if let Some(mdev_type) = self.r#type {
             return Ok(Member::Type(TypeMember {
                 mdev_type: mdev_type.into_inner(),
-                parents: self.parents.map(Spanned::into_inner).unwrap_or_default(),
+                parents: placed(text, self.parents.map(Spanned::into_inner).unwrap_or_default()),
                 attributes: self
                     .attributes
                     .map(Spanned::into_inner)

@@ -112,8 +112,8 @@ fn patterns_that_mean_nothing_here() {
     refused(
         &host,
         "p",
-        "pool p has no place for it: mtty-1 on 0000:41:* (this host has no parent of that name), nvidia-63 (no parent \
-         offers it); stop a domain that uses the pool (automdev pools p lists them), or give it another member",
+        "pool p has no place for it: mtty-1 on 0000:41:* (/etc/automdev/pools.d/p.toml: line 3, column 12: 0000:41:* \
+         means no parent of this host), nvidia-63 (no parent offers it); stop a domain that uses the pool (automdev pools p lists them), or give it another member",
     );
     // One that comes late is found.
     host.timeouts("parent = 20");

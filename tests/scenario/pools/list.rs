@@ -134,6 +134,10 @@ fn what_is_wrong_is_said_and_harms_no_other() {
         codes(&lines[1]),
         ["parent-absent", "type-unknown", "not-there", "no-definition"]
     );
+    assert_eq!(
+        lines[1]["problems"][0]["text"],
+        "/etc/automdev/pools.d/lost.toml: line 3, column 12: 0000:* means no parent of this host"
+    );
     assert_eq!(lines[1]["members"][0]["free"], 4);
     let (status, text, errors) = pools(&host, &["last"]);
     assert_eq!((status, text.as_str()), (Some(1), ""));
@@ -141,6 +145,39 @@ fn what_is_wrong_is_said_and_harms_no_other() {
         errors,
         "automdev: this host has no pool last (did you mean lost?); describe it in /etc/automdev/pools.d/last.toml\n"
     );
+}
+
+/// A cordon of nothing, and a domain of libvirt's that names a pool which is not there.
+#[test]
+fn what_others_say_of_pools_is_looked_at_too() {
+    let host = Host::new();
+    host.ports("a", 4).pool("vgpu-4g", &of_type("mtty-1"));
+    host.file(
+        "etc/automdev/automdev.toml",
+        "cordon = [\n  'a',\n  '0000:42:*',\n]\n",
+    )
+    .file(
+        "etc/libvirt/qemu/vm1.xml",
+        &vm(1, &["vgpu-4g", "vgpu-8g", "vgpu-8g"]).xml(),
+    )
+    .file("etc/libvirt/qemu/vm2.xml", &vm(2, &["vgpu-4g"]).xml())
+    .file("etc/libvirt/qemu/vm3.xml", "<domain");
+    let unmeant = "automdev: warning: /etc/automdev/automdev.toml: line 3, column 3: 0000:42:* means no parent of this \
+                   host\n";
+    let (status, text, errors) = pools(&host, &[]);
+    assert_eq!(
+        (status, text.as_str()),
+        (Some(0), "vgpu-4g  order\n  mtty-1: 0 used, 0 free (a cordoned)\n")
+    );
+    assert_eq!(
+        errors,
+        format!(
+            "automdev: warning: vm1: this host has no pool vgpu-8g (did you mean vgpu-4g?); describe it in \
+             /etc/automdev/pools.d/vgpu-8g.toml\n{unmeant}"
+        )
+    );
+    let (status, _, errors) = pools(&host, &["vgpu-4g"]);
+    assert_eq!((status, errors.as_str()), (Some(0), unmeant));
 }
 
 #[test]
