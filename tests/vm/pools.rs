@@ -68,28 +68,34 @@ fn one_xml_fits_hosts_that_differ() {
 #[test]
 fn order_pack_and_spread() {
     let host = Host::without_libvirt();
-    let members = "[[member]]\ntype = 'mbochs-large'\nlimit = 1\n[[member]]\ntype = 'mdpy-vga'\n[[member]]\ntype = 'mtty-1'\n";
+    let members =
+        ["mdpy-vga", "mtty-1", "mbochs-large"].map(|of| format!("[[member]]\ntype = '{of}'\nlimit = 1\n"));
+    let members = members.concat();
     for (placement, expected) in [
         (
             "order",
             [
+                ("mdpy", "mdpy-vga"),
+                ("mtty", "mtty-1"),
                 ("mbochs", "mbochs-large"),
-                ("mdpy", "mdpy-vga"),
-                ("mdpy", "mdpy-vga"),
             ],
         ),
-        // Of two with 4 places each the first by its name, and as far as its limit goes.
+        // Of two with 4 places each the first by its name.
         (
             "pack",
             [
                 ("mbochs", "mbochs-large"),
                 ("mdpy", "mdpy-vga"),
-                ("mdpy", "mdpy-vga"),
+                ("mtty", "mtty-1"),
             ],
         ),
         (
             "spread",
-            [("mtty", "mtty-1"), ("mtty", "mtty-1"), ("mtty", "mtty-1")],
+            [
+                ("mtty", "mtty-1"),
+                ("mbochs", "mbochs-large"),
+                ("mdpy", "mdpy-vga"),
+            ],
         ),
     ] {
         host.pool("all", &format!("placement = '{placement}'\n{members}"));

@@ -141,6 +141,51 @@ fn virtual_functions_are_one_gpu() {
     before.assert_unchanged(&host.state());
 }
 
+/// What runs another type is neither the fullest nor the emptiest: on whole GPUs, and on those of several functions.
+#[test]
+fn packed_and_spread_around_what_runs_another_type() {
+    type Name<'a> = &'a dyn Fn(usize, usize) -> String;
+    let whole = |number: usize, _: usize| format!("0000:4{number}:00.0");
+    let function = |number: usize, which: usize| format!("0000:6{number}:00.{}", 4 + which);
+    for name in [&whole as Name<'_>, &function] {
+        for (placement, expected) in [
+            ("pack", [(1, 0), (2, 0), (1, 1), (2, 1)]),
+            ("spread", [(1, 0), (2, 0), (3, 0), (2, 1)]),
+        ] {
+            let host = gpus();
+            for gpu in ["0000:61:00.0", "0000:62:00.0", "0000:63:00.0"] {
+                host.nvidia_sriov(gpu, 4);
+            }
+            let parents = format!("parents = ['{}*']", &name(1, 0)[..6]);
+            for (pool, mdev_type) in [("small", "nvidia-222"), ("large", "nvidia-231")] {
+                let text = format!("placement = '{placement}'\n{}{parents}\n", of_type(mdev_type));
+                host.pool(pool, &text);
+            }
+            let before = host.state();
+            for ((number, pool), (gpu, which)) in
+                (1..).zip(["small", "large", "small", "large"]).zip(expected)
+            {
+                let mdev_type = if pool == "small" {
+                    "nvidia-222"
+                } else {
+                    "nvidia-231"
+                };
+                assert_eq!(
+                    start(&host, number, &[pool]),
+                    [format!("{mdev_type} {}", name(gpu, which))],
+                    "{placement} {number}"
+                );
+            }
+            for number in 1..=4 {
+                let pool = if number % 2 == 1 { "small" } else { "large" };
+                host.release(&vm(number, &[pool])).done();
+            }
+            before.assert_unchanged(&host.state());
+            host.assert_ledger_empty();
+        }
+    }
+}
+
 /// A GPU holds one type at a time: two pools need a GPU each.
 #[test]
 fn two_types_need_two_gpus() {
