@@ -9,7 +9,7 @@ use super::names::{MdevUuid, ParentName, PoolName, TypeName};
 mod members;
 
 pub use members::MemberRefusal;
-use members::Members;
+use members::{Members, WayOut};
 
 /// Why a device is refused. Displays the reason and what to do next, on one line, without the device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -292,10 +292,7 @@ pub enum Refusal {
         wrong: Vec<String>,
     },
     /// No member of a pool has a place.
-    #[error(
-        "pool {pool} has no place for it: {}; stop a domain that uses the pool (automdev pools {pool} lists them), or give it another member",
-        Members(each)
-    )]
+    #[error("pool {pool} has no place for it: {}; {}", Members(each), WayOut(pool, each))]
     NoPlace {
         /// The pool.
         pool: PoolName,

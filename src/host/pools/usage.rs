@@ -198,6 +198,8 @@ impl<'a> Viewer<'a> {
         problems: &mut Vec<Problem>,
     ) -> MemberUsage {
         let parents = sysfs::parents(self.root);
+        let meant = parents.iter().filter(|parent| of.rank(parent).is_some());
+        let meant: Vec<&ParentName> = meant.collect();
         for glob in &of.parents {
             if !parents.iter().any(|parent| glob.matches(parent.as_str())) {
                 problems.push(Problem {
@@ -206,13 +208,13 @@ impl<'a> Viewer<'a> {
                 });
             }
         }
-        let mut places: Vec<PlaceUsage> = parents
+        let mut places: Vec<PlaceUsage> = meant
             .iter()
-            .filter(|parent| of.rank(parent).is_some())
             .filter_map(|parent| self.place(parent, &of.mdev_type))
             .collect();
         places.sort_by_key(|place| of.rank(&place.parent));
-        if places.is_empty() {
+        // Where its patterns mean none, that was said.
+        if places.is_empty() && (of.parents.is_empty() || !meant.is_empty()) {
             problems.push(Problem {
                 code: "type-unknown",
                 text: format!("no parent offers it: {member}"),

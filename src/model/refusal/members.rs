@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{ForDomains, List, Refusal};
-use crate::model::names::ParentName;
+use crate::model::names::{ParentName, PoolName};
+use crate::model::pool;
 
 /// Why a member of a pool has no place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,24 @@ impl fmt::Display for Members<'_> {
             write!(f, "{}{one}", if index == 0 { "" } else { ", " })?;
         }
         Ok(())
+    }
+}
+
+/// What to do where no member of a pool has a place: nobody need stop where nobody is in the way.
+pub(super) struct WayOut<'a>(pub(super) &'a PoolName, pub(super) &'a [MemberRefusal]);
+
+impl fmt::Display for WayOut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WayOut(pool, each) = self;
+        let mut refusals = each.iter().flat_map(|one| &one.refusals);
+        if refusals.any(|(_, refusal)| refusal.may_pass()) {
+            write!(
+                f,
+                "stop a domain that uses the pool (automdev pools {pool} lists them), or give it another member"
+            )
+        } else {
+            write!(f, "give it a member that can be had here ({})", pool::file(pool))
+        }
     }
 }
 

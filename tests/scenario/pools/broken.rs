@@ -113,7 +113,8 @@ fn patterns_that_mean_nothing_here() {
         &host,
         "p",
         "pool p has no place for it: mtty-1 on 0000:41:* (/etc/automdev/pools.d/p.toml: line 3, column 12: 0000:41:* \
-         means no parent of this host), nvidia-63 (no parent offers it); stop a domain that uses the pool (automdev pools p lists them), or give it another member",
+         means no parent of this host), nvidia-63 (no parent offers it); give it a member that can be had here \
+         (/etc/automdev/pools.d/p.toml)",
     );
     // One that comes late is found.
     host.timeouts("parent = 20");

@@ -84,8 +84,8 @@ fn nothing_new_on_a_cordoned_parent() {
     host.prepare(&Domain::new("plain", 9).with(&device(999))).done();
     host.file("etc/automdev/automdev.toml", "cordon = ['*']\n");
     host.prepare(&vm(3, &["p"])).refused(&format!(
-        "vm3: cannot create {}: pool p has no place for it: mtty-1 (a, b cordoned); stop a domain that uses the pool \
-         (automdev pools p lists them), or give it another member",
+        "vm3: cannot create {}: pool p has no place for it: mtty-1 (a, b cordoned); give it a member that can be had \
+         here (/etc/automdev/pools.d/p.toml)",
         device(48)
     ));
 }

@@ -139,6 +139,9 @@ fn what_is_wrong_is_said_and_harms_no_other() {
         "/etc/automdev/pools.d/lost.toml: line 3, column 12: 0000:* means no parent of this host"
     );
     assert_eq!(lines[1]["members"][0]["free"], 4);
+    // That no parent offers it, where no parent is meant, need not be said as well.
+    host.pool("lost", "[[member]]\ntype = 'mtty-1'\nparents = ['0000:*']\n");
+    assert_eq!(codes(&json(&host)[1]), ["parent-absent"]);
     let (status, text, errors) = pools(&host, &["last"]);
     assert_eq!((status, text.as_str()), (Some(1), ""));
     assert_eq!(

@@ -98,7 +98,7 @@ fn without_replace_nothing_is_taken_away() {
         "vm1: cannot create {}: pool p has no place for it: device {IDLE} (idle, but not to be replaced: let automdev \
          run or automdev rewrite --pick use {IDLE} itself, or give this member replace = true), device {OTHER} (idle, \
          but not to be replaced: let automdev run or automdev rewrite --pick use {OTHER} itself, or give this member \
-         replace = true); stop a domain that uses the pool (automdev pools p lists them), or give it another member",
+         replace = true); give it a member that can be had here (/etc/automdev/pools.d/p.toml)",
         device(16)
     ));
     before.assert_unchanged(&host.state());
