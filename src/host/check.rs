@@ -43,8 +43,8 @@ pub fn of_host(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     found.extend(pools(root, kernel, &settings.cordon));
     found.extend(hook::look(root));
     found.extend(confinement::look(root));
-    found.extend(ledger(root, kernel, settings.timeouts));
-    found.extend(domains::look(root, settings.select));
+    found.extend(ledger(root, kernel, settings.timeouts.clone()));
+    found.extend(domains::look(root, kernel, &settings, &found));
     found
 }
 
@@ -75,8 +75,10 @@ fn pools(root: &Root, kernel: &dyn Kernel, cordon: &[Glob]) -> Vec<Finding> {
     for usage in listing.names.iter().filter_map(|name| viewer.pool(name).ok()) {
         found.extend(usage.problems.iter().map(|problem| {
             let text = format!("{}: {}", usage.name, problem.text);
-            let mend = format!("correct {}", usage.file);
-            Finding::problem(AREA, problem.code, text, mend)
+            or_else(
+                Finding::advised(AREA, problem.code, &text),
+                format!("correct {}", usage.file),
+            )
         }));
     }
     if found.is_empty() && !listing.names.is_empty() {
@@ -84,6 +86,14 @@ fn pools(root: &Root, kernel: &dyn Kernel, cordon: &[Glob]) -> Vec<Finding> {
         found.push(Finding::good(AREA, "pools", names.join(", ")));
     }
     found
+}
+
+/// A finding with something that helps where it does not say itself what does.
+fn or_else(finding: Finding, mend: String) -> Finding {
+    Finding {
+        mend: finding.mend.or(Some(mend)),
+        ..finding
+    }
 }
 
 /// What crashed domains left.
@@ -135,16 +145,12 @@ fn definitions(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     }
     for row in &overview.rows {
         for problem in &row.problems {
-            // The reason says what to do.
-            found.push(Finding {
-                mend: None,
-                ..Finding::problem(
-                    AREA,
-                    problem.code,
-                    format!("{} on {}: {}", row.uuid, row.parent, problem.text),
-                    "",
-                )
-            });
+            let text = format!("{} on {}: {}", row.uuid, row.parent, problem.text);
+            let otherwise = match problem.code {
+                "definition-broken" => "mend the file".to_owned(),
+                _ => format!("automdev show {}", row.uuid),
+            };
+            found.push(or_else(Finding::advised(AREA, problem.code, &text), otherwise));
         }
     }
     if found.is_empty() {

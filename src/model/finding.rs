@@ -104,4 +104,17 @@ impl Finding {
             ..Finding::good(area, code, text)
         }
     }
+
+    /// It is not as it should be, in words that end in what mends it: `WHAT AND WHY; WHAT TO DO`.
+    #[must_use]
+    pub fn advised(area: Area, code: &'static str, text: &str) -> Self {
+        let (text, mend) = match text.rsplit_once("; ") {
+            Some((text, mend)) => (text, Some(mend.to_owned())),
+            None => (text, None),
+        };
+        Finding {
+            mend,
+            ..Finding::problem(area, code, text, "")
+        }
+    }
 }

@@ -334,6 +334,26 @@ impl Refusal {
         )
     }
 
+    /// Whether it is about what others have or do at this moment, or about what somebody keeps away for now: nothing on
+    /// the host is wrong.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        match self {
+            Refusal::NoneOf { each } => each.iter().any(|(_, refusal)| refusal.is_for_now()),
+            Refusal::NoPlace { .. }
+            | Refusal::Claimed { .. }
+            | Refusal::Starting { .. }
+            | Refusal::InUse { .. }
+            | Refusal::Creating { .. }
+            | Refusal::Removing { .. }
+            | Refusal::Cordoned { .. }
+            | Refusal::Kernel { .. }
+            | Refusal::Limit { .. }
+            | Refusal::Busy { .. } => true,
+            other => other.is_about_room(),
+        }
+    }
+
     /// The stable word for the reason.
     #[must_use]
     pub fn code(&self) -> &'static str {

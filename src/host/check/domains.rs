@@ -4,16 +4,22 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use crate::host::kernel::Kernel;
+use crate::host::ledger::Ledger;
 use crate::host::root::Root;
+use crate::host::survey::Survey;
 use crate::host::{definitions, files, pools, sysfs};
+use crate::model::claim::Claimant;
 use crate::model::definition::Start;
-use crate::model::domain::{self, Domain, Mark, Select, Source};
-use crate::model::finding::{Area, Finding};
+use crate::model::domain::{self, Domain, Mark, Source};
+use crate::model::finding::{Area, Finding, Outcome};
 use crate::model::inventory::Defined;
 use crate::model::names::{MdevUuid, PoolName, printable};
 use crate::model::nearest::nearest;
-use crate::model::plan;
+use crate::model::plan::{self, Patience, Wanted};
+use crate::model::pool::Glob;
 use crate::model::refusal::Refusal;
+use crate::model::settings::Settings;
 
 const AREA: Area = Area::Domains;
 
@@ -73,7 +79,25 @@ pub fn without_pool(root: &Root) -> Vec<(String, Refusal)> {
         .collect()
 }
 
-pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
+/// `earlier` is what was found on the host before: what it says is not told again for each domain.
+pub(super) fn look(
+    root: &Root,
+    kernel: &dyn Kernel,
+    settings: &Settings,
+    earlier: &[Finding],
+) -> Vec<Finding> {
+    let select = settings.select;
+    let ledger = Ledger::look(root, kernel);
+    let wrong: Vec<&Finding> = earlier
+        .iter()
+        .filter(|one| one.result == Outcome::Problem)
+        .collect();
+    let is_told = |uuid: MdevUuid| {
+        let uuid = uuid.to_string();
+        wrong
+            .iter()
+            .any(|one| matches!(one.area, Area::Kernel | Area::Pools) || one.text.contains(&uuid))
+    };
     let mut found = Vec::new();
     let mut marked = 0_usize;
     let has_rule = RULES.iter().any(|rule| root.path(rule).exists());
@@ -87,6 +111,11 @@ pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
         };
         let wanted = plan::wanted(&domain, select, |uuid| definitions::is_defined(root, uuid));
         marked += usize::from(!wanted.is_empty());
+        if let Some((uuid, refusal)) = refused(root, &ledger, &settings.cordon, &domain, &wanted) {
+            if !is_told(uuid) {
+                found.push(would_not_start(&domain, uuid, &refusal));
+            }
+        }
         for device in &wanted {
             if has_rule && is_made_at_boot(root, device.uuid) {
                 found.push(made_at_boot(&domain, device.uuid));
@@ -105,11 +134,11 @@ pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
         }
     }
     for (name, refusal) in without_pool(root) {
-        // The reason says what to do.
-        found.push(Finding {
-            mend: None,
-            ..Finding::problem(AREA, refusal.code(), format!("{name}: {refusal}"), "")
-        });
+        found.push(Finding::advised(
+            AREA,
+            refusal.code(),
+            &format!("{name}: {refusal}"),
+        ));
     }
     if found.is_empty() && marked > 0 {
         let text = match marked {
@@ -119,6 +148,29 @@ pub(super) fn look(root: &Root, select: Select) -> Vec<Finding> {
         found.push(Finding::good(AREA, "domains", text));
     }
     found
+}
+
+/// The first device that a start of the domain would be refused, leaving out a pool that is not there.
+fn refused(
+    root: &Root,
+    ledger: &Ledger<'_>,
+    cordon: &[Glob],
+    domain: &Domain,
+    wanted: &[Wanted],
+) -> Option<(MdevUuid, Refusal)> {
+    let survey =
+        Survey::new(root, ledger, domain.uuid.map(Claimant::Domain)).placing(cordon, domain.affinity.clone());
+    let plan = plan::plan(wanted, &survey, Patience::Exhausted);
+    let (wanted, refusal, _) = plan.refusal()?;
+    (!matches!(refusal, Refusal::NoPool { .. })).then(|| (wanted.uuid, refusal.clone()))
+}
+
+fn would_not_start(domain: &Domain, uuid: MdevUuid, refusal: &Refusal) -> Finding {
+    let text = format!("{}: {uuid}: {refusal}", printable(&domain.name));
+    if refusal.is_for_now() {
+        return Finding::note(AREA, refusal.code(), text);
+    }
+    Finding::advised(AREA, refusal.code(), &text)
 }
 
 fn defined(root: &Root, uuid: MdevUuid) -> Vec<Defined> {
