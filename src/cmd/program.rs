@@ -1,6 +1,8 @@
 //! From the arguments to the front, and from its end to the exit status.
 
+use std::error::Error;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
 
 use clap::Parser;
@@ -25,7 +27,7 @@ pub fn run(arguments: Vec<OsString>, kernel: &dyn Kernel) -> Status {
     }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.run(kernel).unwrap_or_else(|error| {
-            complain(&format!("automdev: {error:#}"));
+            complain(&format!("automdev: {error:#}{}", advice(&error)));
             Status::Failed
         }),
         Err(error) => {
@@ -38,6 +40,19 @@ pub fn run(arguments: Vec<OsString>, kernel: &dyn Kernel) -> Status {
             drop(error.print());
             status
         }
+    }
+}
+
+/// What may help where the machine refused it for lack of rights.
+fn advice(error: &anyhow::Error) -> &'static str {
+    let is_denied = |cause: &(dyn Error + 'static)| {
+        let denied = cause.downcast_ref::<io::Error>();
+        denied.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    if error.chain().any(is_denied) && !nix::unistd::geteuid().is_root() {
+        "; run this as root"
+    } else {
+        ""
     }
 }
 

@@ -34,6 +34,12 @@ impl Drop for Reachable {
 
 /// Calls the hook as an ordinary user, where the tests may do that.
 fn as_user(host: &Host, domain: &Domain, event: [&str; 2]) -> Option<Answer> {
+    let arguments = ["hook", &domain.name, event[0], event[1], "-"];
+    command_as_user(host, &arguments, &domain.xml())
+}
+
+/// Calls the program as an ordinary user, where the tests may do that.
+fn command_as_user(host: &Host, arguments: &[&str], input: &str) -> Option<Answer> {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("only root can become another user");
         return None;
@@ -41,12 +47,9 @@ fn as_user(host: &Host, domain: &Domain, event: [&str; 2]) -> Option<Answer> {
     fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
     let program = Reachable::new();
     let mut command = std::process::Command::new(&program.0);
-    command
-        .arg("--root")
-        .arg(host.path())
-        .args(["hook", &domain.name]);
-    command.args(event).arg("-").uid(NOBODY).gid(NOBODY);
-    Some(host.finish(spawn(&mut command, domain.xml().as_bytes())))
+    command.arg("--root").arg(host.path()).args(arguments);
+    command.uid(NOBODY).gid(NOBODY);
+    Some(host.finish(spawn(&mut command, input.as_bytes())))
 }
 
 fn a_host() -> Host {
@@ -90,4 +93,28 @@ fn a_marked_one_is_refused_clearly_and_its_release_is_silent() {
         answer.done();
         before.assert_unchanged(&host.snapshot());
     }
+}
+
+#[test]
+fn commands_that_write_say_who_may() {
+    let host = a_host();
+    let before = host.snapshot();
+    let vm = Domain::new("vm1", 1).xml();
+    for (arguments, file) in [
+        (
+            &["define", "--uuid", B, "--parent", "mdpy", "--type", "mdpy-hd"][..],
+            "/etc/mdevctl.d/mdpy",
+        ),
+        (&["rewrite", "--pick"], "/run/automdev"),
+    ] {
+        let Some(answer) = command_as_user(&host, arguments, &vm) else {
+            return;
+        };
+        assert_eq!(answer.status, Some(1), "{answer:?}");
+        assert!(
+            answer.stderr.contains(file) && answer.stderr.ends_with("; run this as root\n"),
+            "{answer:?}"
+        );
+    }
+    before.assert_unchanged(&host.snapshot());
 }
