@@ -50,6 +50,7 @@ use serde::de::DeserializeOwned;
 
 use super::files;
 use super::kernel::Kernel;
+use super::machine;
 use super::root::Root;
 use crate::model::claim::{Claim, Claimant, Holdings, Record};
 use crate::model::names::MdevUuid;
@@ -104,6 +105,18 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// The boot with which records and claims are written down.
+///
+/// # Errors
+/// It cannot be read.
+pub fn boot(root: &Root) -> Result<String, LedgerError> {
+    machine::boot_id(root).map_err(|source| LedgerError::File {
+        what: "read",
+        path: root.path(machine::BOOT_ID),
+        source,
+    })
 }
 
 /// The ledger of a host.

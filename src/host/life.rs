@@ -22,7 +22,7 @@ const STARTING: u64 = 60;
 /// Whether a claimant still uses what it claims.
 #[must_use]
 pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
-    if claim.boot != machine::boot_id(root) {
+    if !machine::is_this_boot(root, &claim.boot) {
         return Life::Gone;
     }
     match claimant {

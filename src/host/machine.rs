@@ -1,6 +1,6 @@
 //! The machine that a call works on, and the bounds within which it does.
 
-use std::path::Path;
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::clock::Deadline;
@@ -57,13 +57,25 @@ pub fn load_settings(root: &Root) -> Result<Settings, LoadError> {
     Settings::parse(&text).map_err(LoadError::Wrong)
 }
 
+/// Where the kernel says which boot this is.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// Which boot of the host this is; empty where nothing says so.
-#[must_use]
-pub fn boot_id(root: &Root) -> String {
+///
+/// # Errors
+/// It cannot be read. What is written down with another one is taken for what a boot has swept away.
+pub fn boot_id(root: &Root) -> io::Result<String> {
     const LARGEST: usize = 64;
-    let content = files::read_bounded(&root.path(Path::new("/proc/sys/kernel/random/boot_id")), LARGEST);
-    let content = content.ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&content).trim_end().to_owned()
+    let content = files::read_bounded(&root.path(BOOT_ID), LARGEST)?;
+    let content = content.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&content).trim_end().to_owned())
+}
+
+/// Whether something is of this boot of the host; taken for granted where that cannot be read, as a boot empties the folder
+/// that it was written into.
+#[must_use]
+pub fn is_this_boot(root: &Root, boot: &str) -> bool {
+    boot_id(root).map_or(true, |this| this == boot)
 }
 
 /// For how long the host has been up, where it tells.

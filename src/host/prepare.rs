@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
-use super::ledger::{Ledger, Lock, LockError, Swap};
+use super::ledger::{self, Ledger, Lock, LockError, Swap};
 use super::machine::{self, Machine};
 use super::pools::swap;
 use super::processes;
@@ -427,7 +427,7 @@ impl Preparation<'_> {
 
     /// Writes the records of what is to be made, and all claims.
     fn reserve(&self, plan: &Plan, made: &mut Made<'_>) -> Result<(), PrepareError> {
-        let boot = machine::boot_id(&self.machine.root);
+        let boot = ledger::boot(&self.machine.root)?;
         for (wanted, action) in &plan.devices {
             let uuid = device_of(wanted, action);
             match action {

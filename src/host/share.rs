@@ -1,7 +1,7 @@
 //! Lets a further process claim devices that are claimed already: the claims of a QEMU that goes into the
 //! background are never without a living process.
 
-use super::ledger::Ledger;
+use super::ledger::{self, Ledger};
 use super::machine::{self, Machine};
 use super::release::ReleaseError;
 use crate::model::claim::{Claim, Claimant, Holdings, SCHEMA};
@@ -20,6 +20,7 @@ pub fn share(
     let ledger = Ledger::look(&machine.root, machine.kernel);
     let _claimant = ledger.lock_claimant(claimant, machine.deadline)?;
     let _devices = ledger.lock_devices(devices.iter().copied(), machine.deadline)?;
+    let boot = ledger::boot(&machine.root)?;
     let holdings = Holdings {
         schema: SCHEMA,
         name: name.to_owned(),
@@ -29,7 +30,7 @@ pub fn share(
     let claim = Claim {
         schema: SCHEMA,
         name: name.to_owned(),
-        boot: machine::boot_id(&machine.root),
+        boot,
         time: machine::now(),
         daemon: None,
     };

@@ -22,7 +22,7 @@ pub enum Standing {
 /// Looks how the device of a record stands.
 #[must_use]
 pub fn standing(root: &Root, record: &Record) -> Standing {
-    if record.boot != machine::boot_id(root) {
+    if !machine::is_this_boot(root, &record.boot) {
         return Standing::BeforeBoot;
     }
     let Some(inode) = sysfs::inode_below(root, &record.parent, record.uuid) else {

@@ -300,7 +300,7 @@ impl Inventory for Survey<'_> {
     fn record(&self, uuid: MdevUuid) -> Option<Record> {
         let record: Option<Record> = self.note(uuid, self.ledger.record(uuid));
         // No device outlives a boot: whatever has its inode now was made by somebody else.
-        record.filter(|record| record.boot == machine::boot_id(self.root))
+        record.filter(|record| machine::is_this_boot(self.root, &record.boot))
     }
 
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {

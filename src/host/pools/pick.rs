@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::clock::Deadline;
-use super::super::ledger::{Ledger, LedgerError, LockError};
+use super::super::ledger::{self, Ledger, LedgerError, LockError};
 use super::super::machine::{self, Machine};
 use super::super::processes;
 use super::super::survey::{Survey, SurveyError};
@@ -157,6 +157,7 @@ fn claim(
     let devices: Vec<MdevUuid> = picked.iter().map(|(_, device)| *device).collect();
     let daemons = processes::libvirt_daemons(&machine.root);
     let daemon = daemons.first().ok_or(PickError::NoDaemon)?.id;
+    let boot = ledger::boot(&machine.root)?;
     // What it has besides stays.
     let mut all = ledger.holdings(claimant)?.unwrap_or_default().devices;
     all.extend(&devices);
@@ -171,7 +172,7 @@ fn claim(
     let claim = Claim {
         schema: SCHEMA,
         name: request.name.clone(),
-        boot: machine::boot_id(&machine.root),
+        boot,
         time: machine::now(),
         daemon: Some(daemon),
     };

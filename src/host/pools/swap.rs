@@ -9,8 +9,8 @@
 use super::super::callouts::Callouts;
 use super::super::create::{self, CreateError};
 use super::super::definitions;
-use super::super::ledger::{Ledger, LedgerError, Swap};
-use super::super::machine::{self, Machine};
+use super::super::ledger::{self, Ledger, LedgerError, Swap};
+use super::super::machine::Machine;
 use super::super::remove::{self, RemoveError};
 use super::super::sysfs;
 use crate::model::callout::{Outcome, Subject};
@@ -68,7 +68,7 @@ pub fn take_away(machine: &Machine<'_>, ledger: &Ledger<'_>, swap: &Swap) -> Res
     let Some(inode) = sysfs::inode_below(&machine.root, &swap.parent, swap.device) else {
         return Ok(());
     };
-    let mut record = record_of(machine, swap, State::Removing);
+    let mut record = record_of(machine, swap, State::Removing)?;
     record.inode = Some(inode);
     // It was idle: no driver has to clean up after a guest first.
     remove::undo(machine, ledger, record)
@@ -83,7 +83,7 @@ pub fn reserve(machine: &Machine<'_>, ledger: &Ledger<'_>, stand_in: MdevUuid) -
     for swap in swaps_for(ledger, stand_in) {
         let is_there = sysfs::inode_below(&machine.root, &swap.parent, swap.device).is_some();
         if !is_there && ledger.record(swap.device)?.is_none() {
-            ledger.write_record(&record_of(machine, &swap, State::Creating))?;
+            ledger.write_record(&record_of(machine, &swap, State::Creating)?)?;
         }
     }
     Ok(())
@@ -135,7 +135,7 @@ fn is_there(machine: &Machine<'_>, record: &Record) -> bool {
 /// Makes it from its definition, and leaves it as it was: nobody's of ours.
 fn make(machine: &Machine<'_>, ledger: &Ledger<'_>, swap: &Swap) -> Result<(), PutBackError> {
     let (start, attributes) = as_defined(machine, swap);
-    let mut record = record_of(machine, swap, State::Creating);
+    let mut record = record_of(machine, swap, State::Creating)?;
     record.attributes = attributes;
     ledger.write_record(&record)?;
     let made = create(machine, ledger, &mut record, start);
@@ -200,8 +200,8 @@ fn as_defined(machine: &Machine<'_>, swap: &Swap) -> (Start, Vec<Attribute>) {
     }
 }
 
-fn record_of(machine: &Machine<'_>, swap: &Swap, state: State) -> Record {
-    Record {
+fn record_of(machine: &Machine<'_>, swap: &Swap, state: State) -> Result<Record, LedgerError> {
+    Ok(Record {
         schema: SCHEMA,
         kind: Kind::Mdev,
         uuid: swap.device,
@@ -210,7 +210,7 @@ fn record_of(machine: &Machine<'_>, swap: &Swap, state: State) -> Record {
         attributes: swap.attributes.clone(),
         state,
         inode: None,
-        boot: machine::boot_id(&machine.root),
+        boot: ledger::boot(&machine.root)?,
         pool: None,
-    }
+    })
 }

@@ -101,6 +101,30 @@ fn a_release_believes_no_inode_of_an_earlier_boot() {
     host.assert_ledger_empty();
 }
 
+/// Which boot this is cannot be read, as where a process has too many files open: nothing is written down as another
+/// boot's, and nothing is taken for it.
+#[test]
+fn a_boot_that_cannot_be_read_is_no_other_one() {
+    let (host, vm, other) = two();
+    let file = host.path().join("proc/sys/kernel/random/boot_id");
+    let before = host.devices();
+    host.prepare(&vm).done();
+    let this = std::fs::read(&file).expect("a boot");
+    std::fs::remove_file(&file).expect("removed");
+    std::fs::create_dir(&file).expect("a folder");
+    let refused = host.prepare(&other);
+    assert!(
+        refused.stderr.contains("cannot read") && refused.stderr.contains("random/boot_id"),
+        "{refused:?}"
+    );
+    host.release(&vm).done();
+    assert_eq!(host.devices(), before);
+    std::fs::remove_dir(&file).expect("removed");
+    std::fs::write(&file, this).expect("a boot");
+    host.release(&other).done();
+    host.assert_ledger_empty();
+}
+
 #[test]
 fn a_device_that_is_gone_or_made_by_somebody_else() {
     let (host, vm, other) = two();
