@@ -162,9 +162,10 @@ fn shown(given: &Path, folder: &Path, path: &Path) -> String {
 fn after(root: &Root, reload: bool) -> anyhow::Result<Status> {
     let daemons = processes::libvirt_daemons(root);
     let mut text = String::new();
-    for Process { id, name, .. } in &daemons {
+    for daemon in &daemons {
+        let Process { id, name, .. } = daemon;
         if reload && root.is_machine() {
-            processes::reload(*id).with_context(|| format!("cannot reload {name} ({})", id.pid))?;
+            processes::reload(daemon).with_context(|| format!("cannot reload {name} ({})", id.pid))?;
             put!(&mut text, "reloaded {name} ({})\n", id.pid);
         } else {
             put!(

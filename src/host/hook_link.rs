@@ -97,7 +97,10 @@ pub enum HookError {
 /// # Errors
 /// It cannot.
 pub fn check_program(root: &Root) -> Result<(), HookError> {
-    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("automdev"));
+    let found_this = std::env::current_exe();
+    // In an image that is being made there may be no /proc to tell.
+    let is_known = found_this.is_ok();
+    let this = found_this.unwrap_or_else(|_| PathBuf::from("automdev"));
     let path = root.path(PROGRAM);
     let found = match fs::symlink_metadata(&path) {
         Ok(found) => found,
@@ -120,7 +123,7 @@ pub fn check_program(root: &Root) -> Result<(), HookError> {
     }
     let is_this =
         fs::metadata(&this).is_ok_and(|this| (this.dev(), this.ino()) == (found.dev(), found.ino()));
-    if root.is_machine() && !is_this {
+    if root.is_machine() && is_known && !is_this {
         return Err(HookError::Elsewhere { this });
     }
     Ok(())

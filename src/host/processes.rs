@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -99,12 +100,25 @@ pub fn libvirt_daemons(root: &Root) -> Vec<Process> {
     found
 }
 
-/// Lets a daemon read its settings again, and look for hooks, as its unit's `ExecReload=` does.
+/// Lets a daemon of this machine's read its settings again, and look for hooks: by systemd, which then knows of it, where
+/// that has started it, else as its unit's `ExecReload=` does.
 ///
 /// # Errors
 /// It is not ours to tell, or has ended.
-pub fn reload(id: ProcessId) -> Result<(), Errno> {
-    let pid = i32::try_from(id.pid).map_err(|_| Errno::ESRCH)?;
+pub fn reload(daemon: &Process) -> Result<(), Errno> {
+    let by_systemd = Path::new("/run/systemd/system").is_dir()
+        && Command::new("/usr/bin/systemctl")
+            .args(["reload", &daemon.name])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+    if by_systemd {
+        return Ok(());
+    }
+    let pid = i32::try_from(daemon.id.pid).map_err(|_| Errno::ESRCH)?;
     kill(Pid::from_raw(pid), Signal::SIGHUP)
 }
 
