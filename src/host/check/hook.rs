@@ -194,7 +194,9 @@ fn was_reloaded(root: &Root, daemon: &str, since: i64) -> bool {
         return false;
     }
     let output = std::process::Command::new("/usr/bin/systemctl")
-        .args(["show", "--timestamp=unix", "--property=ExecReload", daemon])
+        .args(["show", "--timestamp=unix"])
+        .arg("--property=ExecReload,StateChangeTimestamp,ActiveEnterTimestamp")
+        .arg(daemon)
         .env_clear()
         .env("LC_ALL", "C")
         .output();
@@ -204,10 +206,19 @@ fn was_reloaded(root: &Root, daemon: &str, since: i64) -> bool {
         .is_some_and(|at| at >= since)
 }
 
-/// The time in `ExecReload={ … ; start_time=[@1700000000] ; … }`.
+/// The time in `ExecReload={ … ; start_time=[@1700000000] ; … }`. systemd forgets that one when it is reloaded itself; what
+/// stays is when the unit came back from its last change of state, which is a reload where the unit has been active since
+/// before.
 fn reloaded_at(text: &str) -> Option<i64> {
-    let (_, rest) = text.split_once("start_time=[@")?;
-    rest.split_once(']')?.0.parse().ok()
+    let called = text
+        .split_once("start_time=[@")
+        .and_then(|(_, rest)| rest.split_once(']')?.0.parse().ok());
+    let time = |name: &str| -> Option<i64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.strip_prefix("=@")?.trim().parse().ok()
+    };
+    let changed = time("StateChangeTimestamp").filter(|at| Some(*at) > time("ActiveEnterTimestamp"));
+    called.max(changed)
 }
 
 /// The path as people know it.
@@ -228,6 +239,18 @@ mod tests {
                 Some(1_700_000_000),
             ),
             ("ExecReload={ path=/bin/kill ; start_time=[n/a] ; pid=0 }", None),
+            (
+                "ExecReload={ start_time=[n/a] }\nStateChangeTimestamp=@1700000005\nActiveEnterTimestamp=@1700000001\n",
+                Some(1_700_000_005),
+            ),
+            (
+                "ExecReload={ start_time=[n/a] }\nStateChangeTimestamp=@1700000001\nActiveEnterTimestamp=@1700000001\n",
+                None,
+            ),
+            (
+                "ExecReload={ start_time=[@1700000009] }\nStateChangeTimestamp=@1700000005\nActiveEnterTimestamp=@1700000001\n",
+                Some(1_700_000_009),
+            ),
             ("", None),
         ] {
             assert_eq!(reloaded_at(text), at, "{text}");
