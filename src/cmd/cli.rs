@@ -17,6 +17,16 @@ use crate::host::root::Root;
 /// Creates VFIO mediated devices right before a virtual machine starts, and removes them when it has stopped.
 #[derive(Debug, Parser)]
 #[command(name = "automdev", version, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  automdev types                          what can be made here?
+  automdev define --parent 0000:41:00.0 --type nvidia-63
+  automdev rewrite vm.xml | virsh define --validate /dev/stdin
+  virsh dumpxml vm | automdev plan        would it start here?
+  automdev check                          is anything wrong?
+  automdev list
+
+Each command's --help has more.")]
 pub struct Cli {
     /// Puts every path (/sys, /etc, /run, /proc, /dev, /usr/lib/mdevctl) below DIR.
     #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true)]
@@ -115,6 +125,52 @@ impl Cli {
             Command::InstallHook(args) => install_hook::install(&root, &args),
             Command::UninstallHook(args) => install_hook::uninstall(&root, kernel, &args),
             Command::Reconcile(args) => reconcile::run(&root, kernel, &args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The calls of automdev in the examples of a help text.
+    fn examples(help: &str) -> Vec<String> {
+        let help = help.replace("\\\n", " ");
+        let examples = help.split_once("\nExample");
+        let (_, examples) = examples.unwrap_or_else(|| panic!("no example: {help}"));
+        let lines = examples.lines().filter(|line| line.starts_with("  "));
+        // Whatever the shell takes, and what an example says about itself.
+        let parts = lines.flat_map(|line| line.trim().split(['|', ';', '>']));
+        let parts = parts.filter_map(|part| part.trim().split("   ").next());
+        // It is the first word, or what ssh runs.
+        let calls = parts.filter_map(|part| {
+            let at = part.find("automdev ")?;
+            (at == 0 || part[..at].ends_with(' ')).then(|| part[at..].to_owned())
+        });
+        calls.collect()
+    }
+
+    #[test]
+    fn the_examples_in_the_help_are_understood() {
+        let mut command = Cli::command().disable_help_subcommand(true);
+        let mut helps = vec![command.render_long_help().to_string()];
+        for sub in command.get_subcommands_mut() {
+            helps.push(sub.render_long_help().to_string());
+        }
+        for help in helps {
+            let calls = examples(&help);
+            assert!(
+                !calls.is_empty() || help.contains("ln -s /usr/bin/automdev"),
+                "{help}"
+            );
+            for call in calls {
+                let call = call.replace("UUID", "c2177883-f1bb-47f0-914d-32a22e3a8804");
+                if let Err(error) = Cli::try_parse_from(call.split_whitespace()) {
+                    panic!("{call}: {error}");
+                }
+            }
         }
     }
 }
