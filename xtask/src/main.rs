@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod test;
 mod vm;
 
@@ -26,6 +27,8 @@ enum Chore {
     Demo,
     /// Run every test: format, lints, unit and scenario tests, the demonstration, tests on real hosts
     Test(test::Arguments),
+    /// Make the packages: .deb, .rpm and an archive
+    Dist(dist::Arguments),
     /// Measure what automdev costs, beside what it is compared with
     Bench(bench::Arguments),
     /// Disposable Debian hosts with real libvirt, QEMU, mdevctl and sample mdev drivers
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let done = match arguments.chore {
         Chore::Demo => demo::main(),
         Chore::Test(arguments) => test::main(&arguments),
+        Chore::Dist(arguments) => dist::main(&arguments),
         Chore::Bench(arguments) => bench::main(&arguments),
         Chore::Vm(arguments) => vm::main(arguments),
     };

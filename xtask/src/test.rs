@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::demo;
+use crate::dist;
 use crate::vm::{self, Extent, Generation, Stage};
 
 /// What the tests on this machine use, beside Rust.
@@ -45,6 +46,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         "tests on this machine",
         &[&["test", "--workspace", "--quiet"], tests].concat(),
     )?;
+    let packages = dist::make()?;
+    dist::check(&packages)?;
     if demo::main()? != ExitCode::SUCCESS {
         bail!("the demonstration failed");
     }
@@ -53,7 +56,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Extent::Usual
     };
-    let failed = vm::test(&Generation::ALL, extent, LIMIT, &[])?;
+    let failed = vm::test(&Generation::ALL, extent, LIMIT, &[], || {
+        dist::for_hosts(&packages)
+    })?;
     if failed.is_empty() {
         Ok(ExitCode::SUCCESS)
     } else {

@@ -16,6 +16,7 @@ use super::payload::Carried;
 use super::run::Job;
 use super::shell;
 use super::test::{Extent, each, test};
+use crate::dist;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,6 +103,7 @@ pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
                 extent,
                 Duration::from_secs(60 * minutes),
                 &filters,
+                || dist::for_hosts(&dist::make()?),
             )?;
             return Ok(if failed.is_empty() {
                 ExitCode::SUCCESS

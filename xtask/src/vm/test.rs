@@ -1,10 +1,11 @@
 //! Runs the project's tests for a real host (`tests/vm`), on several generations at once.
 
 use std::io::{self, Write as _};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use super::cargo::{self, Wanted};
 use super::generation::Generation;
@@ -23,17 +24,28 @@ pub(crate) enum Extent {
     Full,
 }
 
+/// How the names of those tests begin that need the packages.
+const OF_PACKAGES: &str = "packages::";
+
 /// Runs those tests of `extent` that have one of `filters` in their name, all of them where there is no filter.
-/// Returns the generations on which they failed.
+/// `packages` is asked for what the tests of the packages need, where one of them is among these. Returns the
+/// generations on which they failed.
 pub(crate) fn test(
     generations: &[Generation],
     extent: Extent,
     limit: Duration,
     filters: &[String],
+    packages: impl FnOnce() -> Result<Vec<Carried>>,
 ) -> Result<Vec<Generation>> {
     let stage = Stage::begin("automdev", "building the program and its tests");
-    let files = cargo::build(Wanted::ProgramAndTests)?;
+    let mut files = cargo::build(Wanted::ProgramAndTests)?;
     stage.end();
+    if names(&files, filters)?
+        .lines()
+        .any(|name| name.starts_with(OF_PACKAGES))
+    {
+        files.extend(packages()?);
+    }
     // One after the other: the host is one thing, and what is on it is what the tests look at.
     let mut command = vec!["/automdev/vm".to_owned(), "--test-threads=1".to_owned()];
     if extent == Extent::Full {
@@ -55,6 +67,23 @@ pub(crate) fn test(
         }
     }
     first_error.map_or(Ok(failed), Err)
+}
+
+/// The names of the tests that `filters` mean, one a line.
+fn names(files: &[Carried], filters: &[String]) -> Result<String> {
+    let tests = files.iter().find(|file| file.name == "vm");
+    let output = Command::new(&tests.context("there are no tests")?.from)
+        .arg("--list")
+        .args(filters)
+        .output()
+        .context("cannot list the tests")?;
+    if !output.status.success() {
+        bail!(
+            "cannot list the tests: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Does something for several generations at once; the results have the generations' order.
