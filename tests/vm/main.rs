@@ -7,6 +7,7 @@ mod direct;
 mod host;
 mod hotplug;
 mod observations;
+mod packages;
 mod plan;
 mod pools;
 mod reconcile;
