@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use crate::bench;
 use crate::demo;
 use crate::dist;
 use crate::vm::{self, Extent, Generation, Stage};
@@ -48,6 +49,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     )?;
     let packages = dist::make()?;
     dist::check(&packages)?;
+    bench::check()?;
     if demo::main()? != ExitCode::SUCCESS {
         bail!("the demonstration failed");
     }

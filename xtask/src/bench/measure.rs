@@ -9,6 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
 use super::case::{Call, Case};
+use super::counts::Counts;
 
 /// What a case came to.
 pub(crate) struct Measured {
@@ -35,10 +36,7 @@ pub(crate) struct Cost {
     pub(crate) quartiles: (Duration, Duration),
     /// The middle of the time of processors that the runs took, over all of their processes.
     pub(crate) cpu: Duration,
-    /// In user space, over all of its processes. What one of them did before it forked counts again for its child.
-    pub(crate) instructions: u64,
-    /// Over all of its processes.
-    pub(crate) system_calls: u64,
+    pub(crate) counts: Counts,
 }
 
 pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
@@ -60,6 +58,14 @@ pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
     })
 }
 
+/// Counts what a call does.
+pub(crate) fn count(call: &Call) -> Result<Counts> {
+    Ok(Counts {
+        instructions: instructions(call)?,
+        system_calls: system_calls(call)?,
+    })
+}
+
 fn cost(call: &Call, runs: Vec<(Duration, Duration)>) -> Result<Cost> {
     let (mut times, mut cpu): (Vec<Duration>, Vec<Duration>) = runs.into_iter().unzip();
     times.sort_unstable();
@@ -69,8 +75,7 @@ fn cost(call: &Call, runs: Vec<(Duration, Duration)>) -> Result<Cost> {
         median: times[times.len() / 2],
         quartiles: (times[times.len() / 4], times[times.len() * 3 / 4]),
         cpu: cpu[cpu.len() / 2],
-        instructions: instructions(call)?,
-        system_calls: system_calls(call)?,
+        counts: count(call)?,
     })
 }
 
@@ -106,6 +111,8 @@ fn feed(command: &mut Command, call: &Call) -> Result<()> {
         None => Stdio::null(),
     };
     command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
+    // What one has in the environment costs each program a little.
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     Ok(())
 }
 

@@ -4,17 +4,19 @@
 //! from run to run; instructions and system calls, which are counted beside them, do not.
 
 mod case;
+mod counts;
 mod measure;
 mod report;
 mod tree;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
+use crate::dist;
 use crate::vm::{self, Stage};
 
 /// What counts, beside Rust.
@@ -25,7 +27,9 @@ const PACKAGES: [&str; 2] = ["strace", "valgrind"];
 #[command(after_help = "\
 Examples:
   cargo xtask bench                       all cases on this machine
-  cargo xtask bench --runs 20 pool        those with `pool` in their name, quickly")]
+  cargo xtask bench --runs 20 pool        those with `pool` in their name, quickly
+  cargo xtask bench --check               has anything got worse? instructions and system calls only
+  cargo xtask bench --record              what is counted now is what counts from now on")]
 pub(crate) struct Arguments {
     /// How often each program of a pair is run
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(3..))]
@@ -33,16 +37,30 @@ pub(crate) struct Arguments {
     /// Writes the results there, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only counts instructions and system calls, and fails where they are more than was recorded
+    #[arg(long, conflicts_with_all = ["record", "json", "runs", "filters"])]
+    check: bool,
+    /// Only counts instructions and system calls, and records them in xtask/src/bench/recorded.json
+    #[arg(long, conflicts_with_all = ["json", "runs", "filters"])]
+    record: bool,
     /// Only the cases with one of these in their names
     filters: Vec<String>,
 }
 
 /// Measures, prints the table, and writes it.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.check {
+        check()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     vm::ensure_packages(&PACKAGES)?;
-    let program = build()?;
+    let program = dist::program()?;
     let folder = tree::Folder::new()?;
     let cases = case::all(&program, &folder)?;
+    if arguments.record {
+        counts::record(&counts::count(&cases)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let is_wanted = |name: &str| {
         let filters = &arguments.filters;
         filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
@@ -63,30 +81,20 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program as it is released, linked statically.
-fn build() -> Result<PathBuf> {
-    let stage = Stage::begin("automdev", "building the program as it is released");
-    let target = vm::workspace().join("target/static");
-    let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "automdev",
-            "--bin",
-            "automdev",
-        ])
-        .args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"])
-        .arg(&target)
-        .current_dir(vm::workspace())
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        bail!("the program does not build");
+/// Counts what each case costs; that one costs more than was recorded is an error.
+pub(crate) fn check() -> Result<()> {
+    vm::ensure_packages(&PACKAGES)?;
+    let program = dist::program()?;
+    let stage = Stage::begin("automdev", "counting instructions and system calls");
+    let folder = tree::Folder::new()?;
+    let counted = counts::count(&case::all(&program, &folder)?)?;
+    let worse = counts::worse(&counted, &counts::recorded()?);
+    for line in &worse {
+        eprintln!("automdev: {line}");
+    }
+    if !worse.is_empty() {
+        bail!("it costs more than it did; where that has to be: cargo xtask bench --record");
     }
     stage.end();
-    Ok(target.join("x86_64-unknown-linux-gnu/release/automdev"))
+    Ok(())
 }

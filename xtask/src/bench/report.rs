@@ -43,8 +43,8 @@ pub(crate) fn table(results: &[Measured], size: u64) -> String {
             shown(peer.median),
             ratio(one),
             shown(one.more_cpu()),
-            own.instructions,
-            own.system_calls
+            own.counts.instructions,
+            own.counts.system_calls
         )
         .expect("a String takes it");
     }
@@ -72,8 +72,8 @@ pub(crate) fn json(results: &[Measured], size: u64) -> String {
             "median": cost.median.as_secs_f64(),
             "cpu": cost.cpu.as_secs_f64(),
             "quartiles": [cost.quartiles.0.as_secs_f64(), cost.quartiles.1.as_secs_f64()],
-            "instructions": cost.instructions,
-            "system_calls": cost.system_calls,
+            "instructions": cost.counts.instructions,
+            "system_calls": cost.counts.system_calls,
         })
     };
     let cases: Vec<Value> = results

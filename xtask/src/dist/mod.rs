@@ -101,6 +101,14 @@ pub(crate) fn for_hosts(packages: &Packages) -> Result<Vec<Carried>> {
     ])
 }
 
+/// The program in them.
+pub(crate) fn program() -> Result<PathBuf> {
+    let stage = Stage::begin("automdev", "building the program as it is handed out");
+    let program = program::build()?;
+    stage.end();
+    Ok(program.path)
+}
+
 /// Where all of it is.
 fn folder() -> PathBuf {
     workspace().join("target/dist")
