@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod errors;
+mod literals;
+
 /// Commands that anybody can try as they stand.
 const TRIED: [&str; 2] = ["automdev --root samples/", "automdev rewrite samples/"];
 
