@@ -112,7 +112,7 @@ fn the_examples_are_good() {
     Pool::parse("p".parse().expect("a name"), &text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
 }
 
-/// The sample settings have every key, at its default, and the README shows them.
+/// The sample settings have every key, at its default, and the reference shows them.
 #[test]
 fn the_sample_settings_are_the_defaults() {
     let text = read("samples/automdev.toml");
@@ -130,7 +130,7 @@ fn the_sample_settings_are_the_defaults() {
     }
     let (_, keys) = text.split_once("\n\n").expect("a comment, then the keys");
     assert!(
-        read("README.md").contains(keys),
-        "the README shows other settings than samples/automdev.toml"
+        read("docs/reference.md").contains(keys),
+        "the reference shows other settings than samples/automdev.toml"
     );
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 mod errors;
 mod literals;
+mod reference;
 
 /// Commands that anybody can try as they stand.
 const TRIED: [&str; 2] = ["automdev --root samples/", "automdev rewrite samples/"];
