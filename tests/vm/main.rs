@@ -4,6 +4,7 @@ mod by_libvirt;
 mod crashes;
 mod definitions;
 mod direct;
+mod documents;
 mod host;
 mod hotplug;
 mod observations;
