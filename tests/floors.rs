@@ -181,3 +181,45 @@ fn a_breach_is_found_however_it_is_written() {
         assert_eq!(breaches(source, forbidden), found, "{source}");
     }
 }
+
+/// The picture of the floors in docs/architecture.md names what there is, and every front.
+#[test]
+fn the_picture_is_true() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(package.join("docs/architecture.md")).expect("the document");
+    let (_, rest) = text.split_once("## Four floors").expect("its heading");
+    let picture = rest.split("```").nth(1).expect("a block");
+    for floor in ["cmd", "host", "model"] {
+        let start = format!("src/{floor}/");
+        let (_, rest) = picture.split_once(&start).expect("a floor");
+        let floor_text = rest.split('─').next().unwrap_or_default();
+        // What is said about a name stands in parentheses.
+        let mut named = String::new();
+        let mut depth = 0;
+        for character in floor_text.chars() {
+            match character {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                other if depth == 0 => named.push(other),
+                _ => {}
+            }
+        }
+        let (_, named) = named.split_once(':').expect("names");
+        let named = named.split(": read input").next().unwrap_or_default();
+        let named: Vec<&str> = named.split(',').map(str::trim).collect();
+        let folder = package.join("src").join(floor);
+        for name in &named {
+            let is_there = folder.join(format!("{name}.rs")).exists() || folder.join(name).is_dir();
+            assert!(is_there, "{start} has no {name}");
+        }
+        if floor == "cmd" {
+            let commands = fs::read_to_string(folder.join("cli.rs")).expect("the commands");
+            let (_, fronts) = commands.split_once("match self.command").expect("them all");
+            for front in fronts.lines().filter_map(|line| line.split_once("=> ")) {
+                let call = front.1.trim_start_matches("Ok(");
+                let front = call.split("::").next().unwrap_or_default();
+                assert!(named.contains(&front), "the picture lacks {front}");
+            }
+        }
+    }
+}
