@@ -5,7 +5,7 @@ use super::files;
 use super::machine;
 use super::processes;
 use super::root::Root;
-use crate::model::claim::{Claim, Claimant, Life};
+use crate::model::claim::{Claim, Claimant, Life, ProcessId, SCHEMA};
 use crate::model::names::DomainUuid;
 
 /// Where libvirt keeps the process numbers of the domains that run: `NAME.pid`.
@@ -19,6 +19,32 @@ const PENDING: u64 = 600;
 /// of a domain that has ended already, whose `release` is still to come.
 const STARTING: u64 = 60;
 
+/// A claim that is made now, in that boot.
+#[must_use]
+pub fn new_claim(root: &Root, boot: String, name: &str, daemon: Option<ProcessId>) -> Claim {
+    Claim {
+        schema: SCHEMA,
+        name: name.to_owned(),
+        boot,
+        time: machine::now(),
+        uptime: uptime(root),
+        daemon,
+    }
+}
+
+fn uptime(root: &Root) -> Option<u64> {
+    machine::uptime(root).map(|uptime| uptime.as_secs())
+}
+
+/// How old a claim of this boot is, in seconds. The clock may have been set since; it counts only where nothing else
+/// tells.
+fn age(root: &Root, claim: &Claim) -> u64 {
+    match (claim.uptime, uptime(root)) {
+        (Some(then), Some(now)) => now.saturating_sub(then),
+        _ => machine::now().saturating_sub(claim.time),
+    }
+}
+
 /// Whether a claimant still uses what it claims.
 #[must_use]
 pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
@@ -30,7 +56,7 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
         Claimant::Process(_) => Life::Gone,
         Claimant::Domain(uuid) if qemu_of(root, uuid, &claim.name).is_some() => Life::Running,
         Claimant::Domain(_) => {
-            let age = machine::now().saturating_sub(claim.time);
+            let age = age(root, claim);
             let has_daemon = || claim.daemon.is_some_and(|daemon| processes::runs(root, daemon));
             match age {
                 _ if age >= PENDING || !has_daemon() => Life::Gone,

@@ -6,7 +6,8 @@ use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
 use super::ledger::{self, Ledger, Lock, LockError, Swap};
-use super::machine::{self, Machine};
+use super::life;
+use super::machine::Machine;
 use super::pools::swap;
 use super::processes;
 use super::release::{self, Pace};
@@ -14,7 +15,7 @@ use super::remove;
 use super::survey::Survey;
 use super::sysfs;
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claim, Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
+use crate::model::claim::{Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
 use crate::model::inventory::{Inventory, Together};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
@@ -349,7 +350,7 @@ impl Preparation<'_> {
         let Ok(Some(claim)) = self.ledger.claim(uuid, claimant) else {
             return false;
         };
-        let life = super::life::of_claimant(&self.machine.root, claimant, &claim);
+        let life = life::of_claimant(&self.machine.root, claimant, &claim);
         matches!(life, Life::Starting | Life::Pending)
     }
 
@@ -462,13 +463,12 @@ impl Preparation<'_> {
                 }
                 Action::Keep(_) | Action::Remake(..) | Action::Wait(_) | Action::Refuse(..) => {}
             }
-            let claim = Claim {
-                schema: SCHEMA,
-                name: self.request.name.clone(),
-                boot: boot.clone(),
-                time: machine::now(),
-                daemon: self.request.daemon,
-            };
+            let claim = life::new_claim(
+                &self.machine.root,
+                boot.clone(),
+                &self.request.name,
+                self.request.daemon,
+            );
             if !self.ledger.is_claimed_by(uuid, self.request.claimant) {
                 made.claims.push(uuid);
             }

@@ -2,9 +2,10 @@
 //! background are never without a living process.
 
 use super::ledger::{self, Ledger};
-use super::machine::{self, Machine};
+use super::life;
+use super::machine::Machine;
 use super::release::ReleaseError;
-use crate::model::claim::{Claim, Claimant, Holdings, SCHEMA};
+use crate::model::claim::{Claimant, Holdings, SCHEMA};
 use crate::model::names::MdevUuid;
 
 /// Writes the claims of one more claimant.
@@ -27,13 +28,7 @@ pub fn share(
         devices: devices.to_vec(),
     };
     ledger.write_holdings(claimant, &holdings)?;
-    let claim = Claim {
-        schema: SCHEMA,
-        name: name.to_owned(),
-        boot,
-        time: machine::now(),
-        daemon: None,
-    };
+    let claim = life::new_claim(&machine.root, boot, name, None);
     for uuid in devices {
         ledger.write_claim(*uuid, claimant, &claim)?;
     }

@@ -68,6 +68,9 @@ pub struct Claim {
     pub boot: String,
     /// When it was made, in seconds since 1970.
     pub time: u64,
+    /// For how long the host had been up by then, in seconds, where it told: nobody sets that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<u64>,
     /// The libvirt daemon that asked for it, where there was one.
     pub daemon: Option<ProcessId>,
 }
@@ -179,6 +182,15 @@ mod tests {
         let text = text.replace("\"b\"}", &format!("\"b\",\"pool\":{pool}}}"));
         let record: Record = serde_json::from_str(&text).expect("a record");
         assert_eq!(serde_json::to_string(&record).expect("JSON"), text);
+    }
+
+    /// The same of one that knew the clock only.
+    #[test]
+    fn a_claim_without_the_hosts_uptime_is_read_and_written_as_before() {
+        let text = r#"{"schema":1,"name":"vm","boot":"b","time":7,"daemon":null}"#;
+        let claim: Claim = serde_json::from_str(text).expect("a claim");
+        assert_eq!((claim.time, claim.uptime), (7, None));
+        assert_eq!(serde_json::to_string(&claim).expect("JSON"), text);
     }
 
     #[test]

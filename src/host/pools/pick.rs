@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::super::clock::Deadline;
 use super::super::ledger::{self, Ledger, LedgerError, LockError};
-use super::super::machine::{self, Machine};
+use super::super::life;
+use super::super::machine::Machine;
 use super::super::processes;
 use super::super::survey::{Survey, SurveyError};
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claim, Claimant, Holdings, SCHEMA};
+use crate::model::claim::{Claimant, Holdings, SCHEMA};
 use crate::model::names::{DomainUuid, MdevUuid};
 use crate::model::plan::{self, Action, Patience, Wanted};
 use crate::model::refusal::Refusal;
@@ -169,13 +170,7 @@ fn claim(
         devices: all,
     };
     ledger.write_holdings(claimant, &holdings)?;
-    let claim = Claim {
-        schema: SCHEMA,
-        name: request.name.clone(),
-        boot,
-        time: machine::now(),
-        daemon: Some(daemon),
-    };
+    let claim = life::new_claim(&machine.root, boot, &request.name, Some(daemon));
     let mut fresh = Vec::new();
     for device in devices {
         // Claims of the dead: what the plan gives here is nobody else's.

@@ -47,6 +47,30 @@ fn a_claim_is_believed_for_ten_minutes() {
     host.assert_ledger_empty();
 }
 
+/// Nobody sets for how long the host has been up.
+#[test]
+fn a_clock_that_is_set_makes_no_claim_older_or_younger() {
+    for (set, says) in [(100_000, "forward"), (-100_000, "back")] {
+        let (host, vm, _) = two();
+        host.file("proc/uptime", "1000.25 17.00\n");
+        host.prepare(&vm).done();
+        let path = format!("run/automdev/claims/{A}/{}", vm.claimant());
+        let mut claim = host.json(&path);
+        // As it would be had the clock been set since.
+        let time = claim["time"].as_i64().expect("a time") - set;
+        claim["time"] = time.into();
+        host.file_with_mode(&path, &claim.to_string(), 0o600);
+        finds_nothing(&host);
+        host.file("proc/uptime", "1599.75 17.00\n");
+        finds_nothing(&host);
+        host.file("proc/uptime", "1600.25 17.00\n");
+        let answer = host.reconcile(&[]);
+        assert_eq!(answer.status, Some(0), "{says}: {answer:?}");
+        answer.printed(0, &[&format!("removed {A} (mtty-2 on mtty): vm1 is gone")]);
+        host.assert_ledger_empty();
+    }
+}
+
 #[test]
 fn what_was_made_before_the_host_was_booted() {
     let (host, vm, _) = two();
