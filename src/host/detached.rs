@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "fork, _exit and close_range have no safe form")]
 
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::thread;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
 use super::clock::Deadline;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, LockError};
 use super::log as journal;
 use super::machine::Machine;
 use super::reconcile::{self, Mode as How};
+use super::release::chain;
 use crate::model::claim::Claimant;
 use crate::model::leftover::{Hindrance, Leftover, Outcome};
 
@@ -60,32 +62,74 @@ fn live(machine: &Machine<'_>, claimant: Claimant) {
     if keep_journal_only().is_err() {
         return;
     }
-    let ledger = Ledger::look(&machine.root, machine.kernel);
-    // Another one may be at it already.
-    let Ok(_lock) = ledger.lock_waiter(claimant) else {
-        return;
-    };
-    give_back(machine, claimant);
+    wait(machine, claimant);
     machine.kernel.rest();
 }
 
-fn give_back(machine: &Machine<'_>, claimant: Claimant) {
-    let end = Deadline::after(machine.timeouts.retry);
-    let mut pause = PAUSES.0;
-    loop {
-        let left = match look_and_act(machine, claimant) {
-            Some(left) if is_worth_waiting(&left) => left,
-            Some(_) | None => return,
-        };
-        if end.has_passed() {
-            for Leftover { reason, .. } in left {
-                log::warn!("{reason}; this is left to automdev reconcile");
-            }
+/// Sees to what a claimant has left, unless somebody is at it already: then that one does, and this ends at once.
+pub fn wait(machine: &Machine<'_>, claimant: Claimant) {
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let mut own = None;
+    if let Err(error) = ledger.ask_waiter(claimant) {
+        log::warn!(
+            "nobody else is asked to try again what {claimant} has left: {}",
+            chain(&error)
+        );
+        own = Some(claimant);
+    }
+    while let Ok(lock) = ledger.lock_waiter(claimant) {
+        let given = give_back(machine, own.take(), || ledger.take_asked(claimant));
+        drop(lock);
+        if let Err(error) = given {
+            log::warn!("what was left may not be tried again: {}", chain(&error));
             return;
         }
-        thread::sleep(pause.min(end.left()));
+        // Who was turned away meanwhile has asked before.
+        if !ledger.is_asked(claimant) {
+            return;
+        }
+    }
+}
+
+/// Goes on until there is nothing that time may help with, for all that are asked for.
+fn give_back(
+    machine: &Machine<'_>,
+    own: Option<Claimant>,
+    mut asked: impl FnMut() -> Result<Vec<Claimant>, LockError>,
+) -> Result<(), LockError> {
+    let retry = machine.timeouts.retry;
+    let mut waiting: BTreeMap<Claimant, Deadline> =
+        own.map(|own| (own, Deadline::after(retry))).into_iter().collect();
+    let mut pause = PAUSES.0;
+    loop {
+        let asked = asked()?;
+        if !asked.is_empty() {
+            pause = PAUSES.0;
+        }
+        let end = Deadline::after(retry);
+        waiting.extend(asked.into_iter().map(|asked| (asked, end)));
+        waiting.retain(|claimant, end| is_left(machine, *claimant, *end));
+        let Some(first) = waiting.values().min() else {
+            return Ok(());
+        };
+        thread::sleep(pause.min(first.left()));
         pause = (pause * 2).min(PAUSES.1);
     }
+}
+
+/// Whether it is worth looking again at what a claimant has left.
+fn is_left(machine: &Machine<'_>, claimant: Claimant, end: Deadline) -> bool {
+    let left = match look_and_act(machine, claimant) {
+        Some(left) if is_worth_waiting(&left) => left,
+        Some(_) | None => return false,
+    };
+    if end.has_passed() {
+        for Leftover { reason, .. } in left {
+            log::warn!("{reason}; this is left to automdev reconcile");
+        }
+        return false;
+    }
+    true
 }
 
 /// What is left, none where that is nothing, or cannot be told.

@@ -60,6 +60,7 @@ mod flight;
 mod lock;
 mod swaps;
 mod uses;
+mod waiters;
 
 pub use entries::Entries;
 pub use flight::Flight;

@@ -6,7 +6,6 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -43,7 +42,7 @@ pub enum LockError {
     },
 }
 
-fn lock_name(claimant: Claimant) -> String {
+pub(super) fn lock_name(claimant: Claimant) -> String {
     const SHARED: u32 = 256;
     match claimant {
         Claimant::Domain(_) => claimant.to_string(),
@@ -58,15 +57,6 @@ impl Ledger<'_> {
     /// See [`LockError`].
     pub fn lock_claimant(&self, claimant: Claimant, deadline: Deadline) -> Result<Lock, LockError> {
         self.lock(&lock_name(claimant), deadline)
-    }
-
-    /// Locks what tries again later to give back what a claimant has left, at once or not at all.
-    ///
-    /// # Errors
-    /// See [`LockError`].
-    pub fn lock_waiter(&self, claimant: Claimant) -> Result<Lock, LockError> {
-        let what = format!("waiter-{}", lock_name(claimant));
-        self.lock(&what, Deadline::after(Duration::ZERO))
     }
 
     /// Locks devices, in the order that all use.
@@ -113,7 +103,7 @@ impl Ledger<'_> {
             .collect()
     }
 
-    fn lock(&self, what: &str, deadline: Deadline) -> Result<Lock, LockError> {
+    pub(super) fn lock(&self, what: &str, deadline: Deadline) -> Result<Lock, LockError> {
         let failed = |source| LockError::File {
             what: what.to_owned(),
             source,

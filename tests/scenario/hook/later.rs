@@ -2,6 +2,15 @@
 
 use super::*;
 use crate::run::host::eventually;
+use crate::support::FakeKernel;
+use automdev::host::clock::Deadline;
+use automdev::host::detached;
+use automdev::host::machine::Machine;
+use automdev::host::root::Root;
+use automdev::model::claim::{Claimant, ProcessId};
+use automdev::model::settings::Timeouts;
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const GPU: &str = "0000:41:00.0";
@@ -291,4 +300,65 @@ fn it_may_die_at_any_step() {
         }
     }
     println!("in the background: {} steps, {tried} deaths tried", log.len());
+}
+
+/// One process of two that waits in the background.
+fn wait_for(root: PathBuf, process: ProcessId) {
+    let kernel = FakeKernel::new(&root);
+    let machine = Machine {
+        root: Root::new(root),
+        kernel: &kernel,
+        timeouts: Timeouts {
+            idle: Duration::ZERO,
+            ..Timeouts::default()
+        },
+        callouts: false,
+        cordon: Vec::new(),
+        deadline: Deadline::after(Duration::from_secs(60)),
+    };
+    detached::wait(&machine, Claimant::Process(process));
+}
+
+/// Processes share locks: the one that comes second leaves its work to the one that waits already, which does not end
+/// before that is done as well.
+#[test]
+fn who_waits_already_sees_to_those_who_are_turned_away() {
+    let host = Host::new();
+    host.mtty().mdpy();
+    let before = host.state().without(&["etc"]);
+    let mut processes = Vec::new();
+    for (number, (parent, type_name, uuid)) in [(0, ("mtty", "mtty-1", A)), (1, ("mdpy", "mdpy-vga", B))] {
+        let vm = Domain::new(&format!("vm{number}"), number).with(uuid);
+        host.definition(parent, uuid, type_name, &[]);
+        host.prepare(&vm).done();
+        let process = ProcessId {
+            pid: 1000 + 256 * number,
+            start: 7,
+        };
+        // As `run` would have left it, had it been for one that has ended.
+        for folder in ["claimants".to_owned(), format!("claims/{uuid}")] {
+            let at = |name: String| host.at(format!("run/automdev/{folder}/{name}"));
+            let to = at(Claimant::Process(process).to_string());
+            fs::rename(at(vm.claimant()), to).expect("a file");
+        }
+        host.process(4711 + number, "qemu", &["qemu"], 9)
+            .open_device(4711 + number, uuid);
+        processes.push(process);
+    }
+    let root = host.path().to_owned();
+    let first = processes[0];
+    let waits = std::thread::spawn(move || wait_for(root, first));
+    let asked = host.at("run/automdev/locks/asked-process-232");
+    let is_asked = || fs::metadata(&asked).map_or(true, |file| file.len() > 0);
+    eventually("the first waits", || {
+        host.at("run/automdev/locks/waiter-process-232").exists() && !is_asked()
+    });
+    wait_for(host.path().to_owned(), processes[1]);
+    host.kill(4711);
+    eventually("the first has done its own", || host.devices().len() == 1);
+    assert!(!waits.is_finished());
+    host.kill(4712);
+    waits.join().expect("no panic");
+    host.assert_ledger_empty();
+    before.assert_unchanged(&host.state().without(&["etc"]));
 }
