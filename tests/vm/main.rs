@@ -11,6 +11,9 @@ mod observations;
 mod packages;
 mod plan;
 mod pools;
+mod races;
+#[path = "../rewrite/random.rs"]
+mod random;
 mod reconcile;
 mod rewrite;
 mod run;

@@ -3,11 +3,13 @@
 mod domain;
 pub(crate) mod files;
 mod hook;
+mod left;
 pub(crate) mod libvirt;
 
 pub(crate) use domain::{DomainXml, Guest};
 pub(crate) use files::{Definition, Host, Install};
 pub(crate) use hook::{Called, call, hook, hook_as};
+pub(crate) use left::{Left, open_files};
 pub(crate) use libvirt::{Virsh, virsh, virsh_fails};
 
 use std::time::{Duration, Instant};
