@@ -39,9 +39,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     ];
     cargo("lints", &[&lints[..], &["--", "--deny", "warnings"]].concat())?;
     let tests: &[&str] = if arguments.full {
-        &["--", "--include-ignored"]
+        &["--", "--show-output", "--include-ignored"]
     } else {
-        &[]
+        // How much each has tried is what they print.
+        &["--", "--show-output"]
     };
     cargo(
         "tests on this machine",

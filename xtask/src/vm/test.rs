@@ -47,7 +47,10 @@ pub(crate) fn test(
         files.extend(packages()?);
     }
     // One after the other: the host is one thing, and what is on it is what the tests look at.
-    let mut command = vec!["/automdev/vm".to_owned(), "--test-threads=1".to_owned()];
+    // How much each has tried is what they print.
+    let mut command = ["/automdev/vm", "--test-threads=1", "--show-output"]
+        .map(str::to_owned)
+        .to_vec();
     if extent == Extent::Full {
         command.push("--include-ignored".to_owned());
     }
