@@ -6,6 +6,7 @@ mod support;
 mod attacks;
 mod callouts;
 mod check;
+mod counts;
 mod definitions;
 mod fake;
 mod hook;

@@ -233,10 +233,7 @@ fn try_all(what: &str, first: impl Fn(&Case, &Host), call: impl Fn(&Host, &Domai
             }
         }
     }
-    println!(
-        "{what}: {points} deaths, each before {} others: {tried} tried",
-        NEXT.len()
-    );
+    crate::counts::assert_told(what, points as u64, tried);
 }
 
 #[test]
@@ -247,7 +244,9 @@ fn a_prepare_may_die_at_any_step() {
 #[test]
 fn a_second_prepare_may_die_at_any_step() {
     let first = |case: &Case, host: &Host| drop(host.prepare(&case.domain("vm1", 1)).done());
-    try_all("a second prepare", first, |host, vm| host.prepare(vm));
+    try_all("a second prepare of the same domain", first, |host, vm| {
+        host.prepare(vm)
+    });
 }
 
 #[test]
@@ -256,7 +255,11 @@ fn a_prepare_that_takes_over_may_die_at_any_step() {
         host.prepare(&case.domain("other", 2)).done();
         host.age(60);
     };
-    try_all("taking over", first, |host, vm| host.prepare(vm));
+    try_all(
+        "prepare that takes a device over from one who is gone",
+        first,
+        |host, vm| host.prepare(vm),
+    );
 }
 
 #[test]
@@ -287,7 +290,7 @@ fn a_reconcile_of_half_made_devices_may_die_at_any_step() {
         half_made(case, host);
         host.stop_libvirt();
     };
-    try_all("reconcile, half made", first, |host, _| {
+    try_all("reconcile of what was left half made", first, |host, _| {
         let mut answer = host.reconcile(&[]);
         host.start_libvirt();
         answer.stdout.clear();
@@ -313,7 +316,11 @@ fn half_made(case: &Case, host: &Host) {
 /// A prepare that finds what one that died left is as good a place to die.
 #[test]
 fn a_prepare_that_mends_may_die_at_any_step() {
-    try_all("mending", half_made, |host, vm| host.prepare(vm));
+    try_all(
+        "prepare that mends what was left half made",
+        half_made,
+        |host, vm| host.prepare(vm),
+    );
 }
 
 /// What a crash may leave of a file that is replaced: the new one, unfinished, under its own name.

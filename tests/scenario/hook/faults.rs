@@ -48,7 +48,7 @@ fn at_any_step_of_a_prepare() {
             assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
         }
     }
-    println!("prepare: {} steps, {} faults", steps, steps * ERRNOS.len() as u64);
+    crate::counts::assert_told("prepare", steps, steps * ERRNOS.len() as u64);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn at_any_step_of_a_release() {
             assert_eq!(host.ledger(), Vec::<String>::new(), "{told}");
         }
     }
-    println!("release: {} steps, {} faults", steps, steps * ERRNOS.len() as u64);
+    crate::counts::assert_told("release", steps, steps * ERRNOS.len() as u64);
 }
 
 /// A fault at every step of a prepare that itself is undone.

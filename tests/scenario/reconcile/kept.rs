@@ -162,5 +162,5 @@ fn at_any_step_that_fails() {
     }
     host.start_libvirt();
     before.assert_unchanged(&host.state());
-    println!("reconcile: {steps} steps, {tried} faults");
+    crate::counts::assert_told("reconcile", steps, tried);
 }

@@ -67,9 +67,7 @@ fn killed_at_any_step_it_leaves_nothing_that_the_next_one_does_not_mend() {
             tried += 1;
         }
     }
-    println!(
-        "run: {effects} steps, {tried} deaths tried, each before another command, half of them before a reconcile"
-    );
+    crate::counts::assert_told("run", tried, tried);
 }
 
 /// What has been killed, or has ended by itself, may take a moment to be gone.
