@@ -134,25 +134,28 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
     };
     let deadline = machine.deadline.or_after(machine.timeouts.write);
     let uuid = record.uuid.to_string();
-    machine
-        .kernel
-        .write(target, uuid.as_bytes(), deadline)
-        .map_err(|error| match error {
-            WriteError::Refused(errno) => CreateError::Refused {
+    match machine.kernel.write(target, uuid.as_bytes(), deadline) {
+        Ok(()) => {}
+        Err(WriteError::Refused(errno)) => {
+            flight.land();
+            return Err(CreateError::Refused {
                 errno,
                 parent: record.parent.clone(),
                 mdev_type: record.mdev_type.clone(),
-            },
-            source => CreateError::Unanswered {
+            });
+        }
+        Err(source) => {
+            return Err(CreateError::Unanswered {
                 parent: record.parent.clone(),
                 source,
-            },
-        })?;
-    drop(flight);
+            });
+        }
+    }
     let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid);
     record.inode = Some(inode.ok_or(CreateError::Vanished)?);
     // From here on the device is known by its folder, whoever makes another one.
     ledger.write_record(record)?;
+    flight.land();
     let folder = folder.join(&uuid);
     for attribute in &record.attributes {
         let target = Target {

@@ -35,7 +35,8 @@
 //!
 //! While a creation is on its way, a lock says so that the writing process itself holds (`locks/creation-UUID`): a record
 //! without a device is dropped only once that is let go of, as the device may come late, after its call has given up
-//! or was killed.
+//! or was killed. The same file tells whether the call that wrote the record had begun to make the device: if it had not,
+//! what is there was made by somebody else.
 //!
 //! A claim is written with the reservation, and before the device is made; the list of what a claimant may
 //! claim before its claims. So whatever dies, `release` finds all that there may be.
@@ -63,7 +64,7 @@ mod uses;
 mod waiters;
 
 pub use entries::Entries;
-pub use flight::Flight;
+pub use flight::{Flight, was_begun};
 pub use lock::{Lock, LockError};
 pub use swaps::Swap;
 

@@ -1,5 +1,6 @@
 //! How a device stands that automdev has a record of.
 
+use super::ledger;
 use super::machine;
 use super::root::Root;
 use super::sysfs;
@@ -31,6 +32,7 @@ pub fn standing(root: &Root, record: &Record) -> Standing {
     match record.inode {
         Some(ours) if ours == inode => Standing::Here(inode),
         Some(_) => Standing::Others,
+        None if !ledger::was_begun(root, record.uuid) => Standing::Others,
         None => match sysfs::active(root, record.uuid) {
             Ok(Some(active)) if plan::is_ours(record, &active) => Standing::Here(inode),
             _ => Standing::Gone,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Deadline;
 use super::definitions::{self, StoreError};
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{self, Ledger, LedgerError};
 use super::life;
 use super::machine;
 use super::numa;
@@ -300,7 +300,9 @@ impl Inventory for Survey<'_> {
     fn record(&self, uuid: MdevUuid) -> Option<Record> {
         let record: Option<Record> = self.note(uuid, self.ledger.record(uuid));
         // No device outlives a boot: whatever has its inode now was made by somebody else.
-        record.filter(|record| machine::is_this_boot(self.root, &record.boot))
+        let record = record.filter(|record| machine::is_this_boot(self.root, &record.boot))?;
+        // Nor was it made by a call that died before.
+        (record.inode.is_some() || ledger::was_begun(self.root, uuid)).then_some(record)
     }
 
     fn lingers(&self, uuid: MdevUuid, parent: &ParentName) -> bool {

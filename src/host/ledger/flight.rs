@@ -4,9 +4,12 @@
 //! The process that writes keeps the lock's file open, and flock(2) holds a lock for as long as anybody has the file
 //! open that it was taken by. So a creation that goes on after its call has given up, or was killed, can be told from
 //! one that will never come.
+//!
+//! The file is not empty from before the write until the record knows the device's folder. So a record without an inode,
+//! and an empty file, are of a call that died before it could make anything: what is there was made by somebody else.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -15,12 +18,21 @@ use nix::fcntl::FlockArg;
 
 use super::{Ledger, LockError};
 use crate::host::clock::Deadline;
+use crate::host::root::Root;
 use crate::model::names::MdevUuid;
 
 /// A creation on its way. It ends with this and with whoever else was given its descriptor.
 #[derive(Debug)]
 pub struct Flight {
     file: File,
+}
+
+impl Flight {
+    /// Notes that it has come to an end, and is known to: it was refused, or the record says which device it has made.
+    pub fn land(self) {
+        // Else what is there next counts as ours where nothing else tells, as it would have without.
+        drop(self.file.set_len(0));
+    }
 }
 
 impl AsFd for Flight {
@@ -55,7 +67,10 @@ impl Ledger<'_> {
             answer => Some(answer),
         });
         match taken {
-            Some(Ok(())) => Ok(Flight { file }),
+            Some(Ok(())) => match (&file).write_all(b"+") {
+                Ok(()) => Ok(Flight { file }),
+                Err(error) => Err(failed(error)),
+            },
             Some(Err(errno)) => Err(failed(io::Error::from(errno))),
             None => Err(LockError::TimedOut { what }),
         }
@@ -71,6 +86,13 @@ impl Ledger<'_> {
         };
         lock(&file, FlockArg::LockSharedNonblock) == Err(Errno::EAGAIN)
     }
+}
+
+/// Whether the device of a record without an inode may have been made by the call that wrote the record.
+#[must_use]
+pub fn was_begun(root: &Root, uuid: MdevUuid) -> bool {
+    let path = root.path(super::FOLDER).join("locks").join(name_of(uuid));
+    fs::symlink_metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 fn name_of(uuid: MdevUuid) -> String {

@@ -356,3 +356,60 @@ fn unfinished_files_are_in_nobodys_way() {
         before.assert_unchanged(&host.state());
     }
 }
+
+/// A start that has died before it made anything has made nothing: what is there afterwards under its UUID is of somebody
+/// else, though it be the very device that the start was about to make.
+#[test]
+fn what_somebody_makes_where_a_start_has_died_before_stays() {
+    let case = Case {
+        name: "one device",
+        devices: &[Defined {
+            parent: "mtty",
+            type_name: "mtty-2",
+            uuid: A,
+            attributes: &[],
+        }],
+    };
+    let vm = case.domain("vm1", 1);
+    let host = case.host();
+    host.prepare(&vm).done();
+    let log = host.kernel().log();
+    let create = log.iter().position(|line| line.contains("/create "));
+    let before = create.expect("a device is made") as u64;
+    assert!(before > 2, "{log:?}");
+    for at in 1..=before {
+        for next in NEXT {
+            let told = format!(
+                "killed after {}, then {next:?}",
+                log[usize::try_from(at).expect("small") - 1]
+            );
+            let host = case.host();
+            host.prepare_with(at, FaultKind::KillAfter, &vm).killed();
+            host.active("mtty", "mtty-2", A);
+            let folder = host.at(format!("sys/class/mdev_bus/mtty/{A}"));
+            let inode =
+                |folder| std::os::unix::fs::MetadataExt::ino(&fs::metadata(folder).expect("it is there"));
+            let made = inode(&folder);
+            match next {
+                Next::Prepare => drop(host.prepare(&vm).done()),
+                Next::Release => drop(host.release(&vm).done()),
+                Next::Another => {
+                    let other = case.domain("other", 2);
+                    host.age(60);
+                    host.prepare(&other).done();
+                    host.release(&other).done();
+                }
+                Next::Without => drop(host.prepare(&Domain::new("vm1", 1)).done()),
+                Next::Reconcile => {
+                    host.stop_libvirt();
+                    assert_eq!(host.reconcile(&[]).status, Some(0), "{told}");
+                    host.start_libvirt();
+                }
+                Next::Early => assert_eq!(host.reconcile(&[]).status, Some(0), "{told}"),
+            }
+            host.release(&vm).done();
+            assert_eq!(inode(&folder), made, "{told}");
+            host.assert_ledger_empty();
+        }
+    }
+}
