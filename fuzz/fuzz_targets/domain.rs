@@ -2,40 +2,7 @@
 
 #![no_main]
 
-use automdev::cmd::colour::Palette;
-use automdev::cmd::diagnostic::Diagnostic;
-use automdev::model::domain::{Domain, decode};
-use automdev::model::fault::{Fault, MOST_FAULTS, Place};
-use libfuzzer_sys::fuzz_target;
+#[path = "../../tests/corpora/domain.rs"]
+mod domain;
 
-fn check(text: &str, faults: &[Fault]) {
-    assert!((1..=MOST_FAULTS).contains(&faults.len()), "{faults:?}");
-    assert!(faults.is_sorted_by_key(|fault| fault.place), "{faults:?}");
-    let end = Place::of_offset(text, text.len());
-    for fault in faults {
-        assert!(fault.place <= end, "{fault:?}");
-        let shown = Diagnostic {
-            name: "f",
-            text,
-            fault,
-            palette: Palette::PLAIN,
-        };
-        let shown = shown.to_string();
-        assert!(
-            !shown.contains(|c: char| c.is_control() && c != '\n'),
-            "{shown:?}"
-        );
-        assert_eq!(shown.lines().count(), 3, "{shown:?}");
-    }
-}
-
-fuzz_target!(|bytes: &[u8]| {
-    match decode(bytes.to_vec()) {
-        Err((text, fault)) => check(&text, &[fault]),
-        Ok(text) => {
-            if let Err(faults) = Domain::parse(&text) {
-                check(&text, &faults);
-            }
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| domain::check(bytes));

@@ -3,29 +3,7 @@
 
 #![no_main]
 
-use automdev::model::claim::{Claim, Claimant, Holdings, Record};
-use libfuzzer_sys::fuzz_target;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+#[path = "../../tests/corpora/ledger.rs"]
+mod ledger;
 
-fn check<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
-    let Ok(value) = serde_json::from_slice::<T>(bytes) else {
-        return;
-    };
-    let text = serde_json::to_vec(&value).expect("it can be written down");
-    let again: T = serde_json::from_slice(&text).expect("what is written can be read");
-    assert_eq!(again, value);
-}
-
-fuzz_target!(|bytes: &[u8]| {
-    check::<Record>(bytes);
-    check::<Claim>(bytes);
-    check::<Holdings>(bytes);
-    if let Ok(name) = std::str::from_utf8(bytes) {
-        if let Some(claimant) = Claimant::of_file_name(name) {
-            let shown = claimant.to_string();
-            assert!(!shown.contains('/'));
-            assert_eq!(Claimant::of_file_name(&shown), Some(claimant));
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ledger::check(bytes));

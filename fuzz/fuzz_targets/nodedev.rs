@@ -2,22 +2,7 @@
 
 #![no_main]
 
-use automdev::model::nodedev::{self, NodeDevice};
-use libfuzzer_sys::fuzz_target;
+#[path = "../../tests/corpora/nodedev.rs"]
+mod nodedev;
 
-fuzz_target!(|text: &str| {
-    match NodeDevice::parse(text) {
-        Ok(device) => {
-            assert!(!device.mdev_type.as_str().contains('/'));
-            for attribute in device.attributes {
-                assert!(!attribute.value.contains('\0'));
-                let mut parts = attribute.path.as_str().split('/');
-                assert!(parts.all(|part| !matches!(part, "" | "." | "..")));
-            }
-        }
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-    if let Ok(name) = nodedev::kernel_name(text, &[]) {
-        assert!(!name.as_str().contains('/') && !matches!(name.as_str(), "" | "." | ".."));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| nodedev::check(bytes));

@@ -2,47 +2,7 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+#[path = "../../tests/corpora/qemu_argv.rs"]
+mod qemu_argv;
 
-use automdev::model::names::is_unprintable;
-use automdev::model::qemu::CommandLine;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let arguments: Vec<OsString> = bytes
-        .split(|byte| *byte == 0)
-        .map(|argument| OsString::from_vec(argument.to_vec()))
-        .collect();
-    let line = match CommandLine::parse(arguments.clone()) {
-        Ok(line) => line,
-        Err(refused) => {
-            let text = refused.to_string();
-            assert!(!text.contains(is_unprintable), "{text:?}");
-            return;
-        }
-    };
-    let rendered = line.render(&BTreeMap::new());
-    assert_eq!(rendered.len(), arguments.len());
-    let numbers: Vec<usize> = line.devices.iter().map(|device| device.number).collect();
-    for (index, (before, after)) in arguments.iter().zip(&rendered).enumerate() {
-        let says = |text: &OsString| String::from_utf8_lossy(text.as_encoded_bytes()).contains("autocreate");
-        assert!(
-            before == after || numbers.contains(&(index + 1)) || says(before),
-            "{before:?} became {after:?}"
-        );
-    }
-    // Rendering takes out what is ours, so that it is no change the second time.
-    let again = match CommandLine::parse(rendered.clone()) {
-        Ok(again) => again,
-        // A device that was to be left alone says so no more, and may be spelt as only others would.
-        Err(refused) => {
-            assert!(rendered != arguments, "{refused}");
-            return;
-        }
-    };
-    assert_eq!(again.render(&BTreeMap::new()), rendered);
-    assert_eq!(again.devices.len(), line.devices.len());
-    assert_eq!((again.daemonize, again.paused), (line.daemonize, line.paused));
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| qemu_argv::check(bytes));

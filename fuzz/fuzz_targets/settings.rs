@@ -2,18 +2,7 @@
 
 #![no_main]
 
-use std::time::Duration;
+#[path = "../../tests/corpora/settings.rs"]
+mod settings;
 
-use automdev::model::settings::Settings;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    match Settings::parse(text) {
-        Ok(settings) => {
-            let hour = Duration::from_secs(3600);
-            let timeouts = settings.timeouts;
-            assert!(timeouts.hook <= hour && timeouts.write <= hour && timeouts.idle <= hour);
-        }
-        Err(error) => assert_eq!(error.to_string().lines().count(), 1, "{error}"),
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| settings::check(bytes));

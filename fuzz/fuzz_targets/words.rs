@@ -3,50 +3,7 @@
 
 #![no_main]
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+#[path = "../../tests/corpora/words.rs"]
+mod words;
 
-use automdev::model::callout::Supports;
-use automdev::model::hook_call::Event;
-use automdev::model::names::{
-    AttributePath, MdevUuid, ParentName, PoolName, Shown, TypeName, is_unprintable,
-};
-use libfuzzer_sys::fuzz_target;
-
-fn check_name(name: &str) {
-    assert!(
-        !name.contains(['/', '\0']) && !matches!(name, "" | "." | ".."),
-        "{name:?}"
-    );
-}
-
-fuzz_target!(|bytes: &[u8]| {
-    let mut parts = bytes.splitn(2, |byte| *byte == 0).map(OsStr::from_bytes);
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let event = Event::parse(first, second);
-    let is_ours = matches!(
-        (first.as_bytes(), second.as_bytes()),
-        (b"prepare", b"begin") | (b"release", b"end")
-    );
-    assert_eq!(event != Event::Other, is_ours);
-    drop(Supports::parse(bytes));
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return;
-    };
-    assert!(!Shown(text).to_string().contains(is_unprintable), "{text:?}");
-    if let Ok(name) = text.parse::<ParentName>() {
-        check_name(name.as_str());
-    }
-    if let Ok(name) = text.parse::<TypeName>() {
-        check_name(name.as_str());
-    }
-    if let Ok(name) = text.parse::<PoolName>() {
-        check_name(name.as_str());
-    }
-    if let Ok(path) = text.parse::<AttributePath>() {
-        path.as_str().split('/').for_each(check_name);
-    }
-    if let Ok(uuid) = text.parse::<MdevUuid>() {
-        assert_eq!(uuid.to_string().parse::<MdevUuid>().ok(), Some(uuid));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| words::check(bytes));

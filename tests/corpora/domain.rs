@@ -1,0 +1,38 @@
+//! Whatever the bytes, a domain is read, or it is told where it is wrong, in words that harm no terminal.
+
+use automdev::cmd::colour::Palette;
+use automdev::cmd::diagnostic::Diagnostic;
+use automdev::model::domain::{Domain, decode};
+use automdev::model::fault::{Fault, MOST_FAULTS, Place};
+
+fn check_faults(text: &str, faults: &[Fault]) {
+    assert!((1..=MOST_FAULTS).contains(&faults.len()), "{faults:?}");
+    assert!(faults.is_sorted_by_key(|fault| fault.place), "{faults:?}");
+    let end = Place::of_offset(text, text.len());
+    for fault in faults {
+        assert!(fault.place <= end, "{fault:?}");
+        let shown = Diagnostic {
+            name: "f",
+            text,
+            fault,
+            palette: Palette::PLAIN,
+        };
+        let shown = shown.to_string();
+        assert!(
+            !shown.contains(|c: char| c.is_control() && c != '\n'),
+            "{shown:?}"
+        );
+        assert_eq!(shown.lines().count(), 3, "{shown:?}");
+    }
+}
+
+pub(crate) fn check(bytes: &[u8]) {
+    match decode(bytes.to_vec()) {
+        Err((text, fault)) => check_faults(&text, &[fault]),
+        Ok(text) => {
+            if let Err(faults) = Domain::parse(&text) {
+                check_faults(&text, &faults);
+            }
+        }
+    }
+}
