@@ -5,33 +5,6 @@ use super::*;
 const SAMPLES: [&str; 4] = ["gvtg", "mtty", "nvidia", "s390"];
 
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(folder.join("README.md")).expect("a README");
-    let mut shown = 0;
-    let mut lines = readme.lines().peekable();
-    while let Some(line) = lines.next() {
-        let Some(command) = line.strip_prefix("    $ automdev ") else {
-            continue;
-        };
-        let mut expected = String::new();
-        while let Some(line) = lines.next_if(|line| line.starts_with("    ")) {
-            expected += &line[4..];
-            expected.push('\n');
-        }
-        let output = Command::new(program())
-            .args(command.split(' '))
-            .current_dir(folder)
-            .output()
-            .expect("the program starts");
-        let printed = String::from_utf8(output.stdout).expect("UTF-8");
-        assert_eq!(printed, expected, "{command}");
-        shown += 1;
-    }
-    assert!(shown >= 3, "the README shows {shown}");
-}
-
-#[test]
 fn an_s390_host() {
     let host = Tree::of_sample("s390");
     assert_eq!(
