@@ -127,7 +127,8 @@ fn beginning(man: &Man) -> Result<String> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    Ok(String::from_utf8(text)?)
+    // roff reads ASCII.
+    Ok(String::from_utf8(text)?.replace('…', "..."))
 }
 
 /// Text that roff prints as it stands.
@@ -160,6 +161,9 @@ mod tests {
                 section(command)
             );
             assert!(overview.contains(&reference), "automdev(1) does not name {name}");
+        }
+        for (name, text) in &pages {
+            assert!(text.is_ascii(), "{name} has a character that roff does not read");
         }
         let options = &pages
             .iter()
