@@ -278,6 +278,27 @@ fn a_cordon_of_nothing_is_noted() {
     assert!(text.ends_with("no problems\n"), "{text}");
 }
 
+/// libvirt before 6.5 calls one hook only, and somebody else's may have to stay.
+#[test]
+fn a_script_that_calls_automdev_is_a_hook() {
+    const SCRIPT: &str = "etc/libvirt/hooks/qemu";
+    let host = healthy();
+    fs::remove_file(host.at(LINK)).expect("a link");
+    host.file(
+        SCRIPT,
+        "#!/bin/sh\nlogger \"$@\"\nexec /usr/bin/automdev hook \"$@\"\n",
+    );
+    executable(&host, SCRIPT);
+    let text = automdev(&host, "check").printed();
+    assert!(
+        text.contains("· hook         /etc/libvirt/hooks/qemu is a script of somebody's that calls\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("no problems\n"), "{text}");
+    host.file(SCRIPT, "#!/bin/sh\n# exec /usr/bin/automdev hook \"$@\"\n");
+    assert_eq!(problems(&host), ["hook-missing"]);
+}
+
 #[test]
 fn without_libvirt_that_is_only_noted() {
     let host = Tree::of_sample("gvtg");

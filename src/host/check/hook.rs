@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::host::files;
 use crate::host::hook_link::{self, FOLDER, PROGRAM};
 use crate::host::processes;
 use crate::host::root::Root;
@@ -40,6 +41,17 @@ pub(super) fn look(root: &Root) -> Vec<Finding> {
     let is_copy = |found: &Finding| matches!(found.code, "hook-copy" | "hook-elsewhere");
     match links.as_slice() {
         [] if found.iter().any(is_copy) => {}
+        [] if others.iter().any(|path| calls_us(path)) => {
+            let scripts = others.iter().filter(|path| calls_us(path));
+            // Whether it does so in all cases, only its reader can tell.
+            found.extend(scripts.map(|path| {
+                let text = format!(
+                    "{} is a script of somebody's that calls automdev hook",
+                    shown(&folder, path)
+                );
+                Finding::note(AREA, "hook-by-script", text)
+            }));
+        }
         [] => found.push(Finding::problem(
             AREA,
             "hook-missing",
@@ -151,6 +163,17 @@ fn stray(root: &Root, folder: &Path, path: &Path) -> Option<Finding> {
             format!("move {name} elsewhere, or chmod a-x it"),
         )
     })
+}
+
+/// Whether it is a script that calls automdev as libvirt calls a hook, as one has to where libvirt knows no `qemu.d`.
+fn calls_us(path: &Path) -> bool {
+    const MOST_BYTES: usize = 1 << 20;
+    let is_called = fs::metadata(path).is_ok_and(|file| file.is_file() && is_executable(&file));
+    let content = files::read_bounded(path, MOST_BYTES).ok().flatten();
+    let content = content.filter(|content| is_called && content.starts_with(b"#!"));
+    let text = String::from_utf8_lossy(&content.unwrap_or_default()).into_owned();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.any(|line| line.contains("automdev hook"))
 }
 
 /// By the names that editors and package managers give to what they keep.
