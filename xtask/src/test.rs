@@ -15,7 +15,7 @@ use crate::vm::{self, Extent, Generation, Stage};
 const PACKAGES: [&str; 1] = ["strace"];
 
 /// When a host is given up.
-const LIMIT: Duration = Duration::from_secs(45 * 60);
+const LIMIT: Duration = Duration::from_secs(65 * 60);
 
 /// `cargo xtask test …`
 #[derive(Args)]
