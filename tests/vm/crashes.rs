@@ -1,10 +1,11 @@
 //! The real program on the real kernel, killed at a system call of a start or of a stop, or told by one that it failed:
 //! strace does it. A sample of the calls belongs to each run, all of them to the long one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use crate::support::strace::{Point, points, sample, traced, was_hit};
 use crate::support::{A, Called, Definition, DomainXml, Host, Virsh, call, files, hook};
 
 /// How many calls of an operation are tried where not all are.
@@ -31,13 +32,6 @@ const FAILURES: [(&str, &[&str]); 17] = [
     ("poll", &["EINTR", "ENOMEM"]),
 ];
 
-/// The `nth` call of that name, of whichever process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    name: String,
-    nth: usize,
-}
-
 /// A domain with one device, which has an attribute.
 struct Subject {
     host: Host,
@@ -60,15 +54,6 @@ impl Subject {
         Subject { host, xml }
     }
 
-    /// An operation of the hook's under strace, with more of strace's arguments.
-    fn traced(&self, operation: &str, arguments: &[&str]) -> Called {
-        let mut command = Command::new("strace");
-        command.args(["-f", "-o", "/tmp/calls"]).args(arguments);
-        command.args(["/usr/bin/automdev", "hook", "vm"]);
-        command.args(operation.split(' ')).arg("-");
-        call(&mut command, self.xml.as_bytes())
-    }
-
     /// Brings the host to where the operation can be tried.
     fn set_up(&self, operation: &str) {
         if operation.starts_with("release") {
@@ -76,36 +61,12 @@ impl Subject {
         }
     }
 
-    /// All that can be killed or fail, in the order of the first of its name and number.
+    /// All that can be killed or fail.
     fn points(&self, operation: &str) -> Vec<Point> {
         self.set_up(operation);
-        self.traced(operation, &[]).assert_fine();
+        traced("vm", operation, &self.xml, &[]).assert_fine();
         hook("vm", "release end", &self.xml).assert_fine();
-        let trace = fs::read_to_string("/tmp/calls").expect("a trace");
-        let (mut counts, mut points) = (BTreeMap::<(&str, &str), usize>::new(), Vec::new());
-        for line in trace.lines() {
-            let (pid, rest) = line.split_once(' ').expect("a number");
-            let Some((name, _)) = rest.trim_start().split_once('(') else {
-                continue;
-            };
-            if !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            {
-                continue;
-            }
-            let count = counts.entry((pid, name)).or_default();
-            *count += 1;
-            let point = Point {
-                name: name.to_owned(),
-                nth: *count,
-            };
-            // The first starts the program, the last ends it.
-            if !["execve", "exit_group"].contains(&name) && !points.contains(&point) {
-                points.push(point);
-            }
-        }
-        points
+        points()
     }
 
     /// Every device has a record.
@@ -160,17 +121,14 @@ impl Subject {
     }
 
     /// Kills the program at each of the points of an operation; returns how many there were.
-    fn kill(&self, operation: &str, all: bool) -> (usize, usize) {
+    fn kill(&self, operation: &str, size: Option<usize>) -> (usize, usize) {
         let points = self.points(operation);
         assert!(points.len() > 30, "{points:?}");
-        let chosen = sample(&points, all);
+        let chosen = sample(&points, size);
         for (turn, point) in chosen.iter().enumerate() {
             self.set_up(operation);
-            let Point { name, nth } = point;
-            let inject = format!("inject={name}:signal=SIGKILL:when={nth}");
-            self.traced(operation, &["-e", &format!("trace={name}"), "-e", &inject]);
-            let told = format!("{operation}, killed at {name} {nth}");
-            assert!(was_hit("+++ killed by SIGKILL +++"), "{told}: nobody was");
+            let told = format!("{operation}, killed at {} {}", point.name, point.nth);
+            assert!(point.kill("vm", operation, &self.xml), "{told}: nobody was");
             Self::assert_known(&told);
             self.go_on(turn, &told);
         }
@@ -178,7 +136,7 @@ impl Subject {
     }
 
     /// Lets each of the calls of an operation fail in each of the ways that it can; returns how often.
-    fn fail(&self, operation: &str, all: bool) -> (usize, usize) {
+    fn fail(&self, operation: &str, size: Option<usize>) -> (usize, usize) {
         let points = self.points(operation);
         let ways: BTreeMap<&str, &[&str]> = FAILURES.into_iter().collect();
         let failures: Vec<(&Point, &str)> = points
@@ -189,12 +147,13 @@ impl Subject {
             })
             .collect();
         assert!(failures.len() > 30, "{failures:?}");
-        let chosen = sample(&failures, all);
+        let chosen = sample(&failures, size);
         for (point, way) in &chosen {
             self.set_up(operation);
-            let Point { name, nth } = point;
+            let Point { name, nth, .. } = point;
             let inject = format!("inject={name}:error={way}:when={nth}");
-            let called = self.traced(operation, &["-e", &format!("trace={name}"), "-e", &inject]);
+            let arguments = ["-e", &format!("trace={name}"), "-e", &inject];
+            let called = traced("vm", operation, &self.xml, &arguments);
             let told = format!("{operation}, {way} from {name} {nth}: {called:?}");
             assert!(was_hit("(INJECTED)"), "{told}: none was");
             assert!(called.stderr.lines().count() <= 1, "{told}");
@@ -227,56 +186,40 @@ impl Called {
     }
 }
 
-/// Whether strace has written that.
-fn was_hit(text: &str) -> bool {
-    fs::read_to_string("/tmp/calls").is_ok_and(|trace| trace.contains(text))
-}
-
-/// Some of them, from the first to the last, or all.
-fn sample<T: Clone>(of: &[T], all: bool) -> Vec<T> {
-    if all {
-        return of.to_vec();
-    }
-    let chosen: BTreeSet<usize> = (0..SAMPLE)
-        .map(|number| number * (of.len() - 1) / (SAMPLE - 1))
-        .collect();
-    chosen.into_iter().map(|number| of[number].clone()).collect()
-}
-
-fn kills(all: bool) {
+fn kills(size: Option<usize>) {
     let subject = Subject::new();
     for operation in ["prepare begin", "release end"] {
-        let (tried, points) = subject.kill(operation, all);
+        let (tried, points) = subject.kill(operation, size);
         println!("{operation}: killed at {tried} of {points} system calls");
     }
 }
 
-fn failures(all: bool) {
+fn failures(size: Option<usize>) {
     let subject = Subject::new();
     for operation in ["prepare begin", "release end"] {
-        let (tried, failures) = subject.fail(operation, all);
+        let (tried, failures) = subject.fail(operation, size);
         println!("{operation}: {tried} of {failures} failures of system calls");
     }
 }
 
 #[test]
 fn who_dies_at_a_system_call_leaves_what_the_next_mends() {
-    kills(false);
+    kills(Some(SAMPLE));
 }
 
 #[test]
 fn a_system_call_that_fails_leaves_nothing() {
-    failures(false);
+    failures(Some(SAMPLE));
 }
 
 #[test]
 #[ignore = "long: every system call; cargo xtask test --full runs it"]
 fn who_dies_at_any_system_call_leaves_what_the_next_mends() {
-    kills(true);
+    kills(None);
 }
 
 #[test]
 #[ignore = "long: every system call; cargo xtask test --full runs it"]
 fn any_system_call_that_fails_leaves_nothing() {
-    failures(true);
+    failures(None);
 }

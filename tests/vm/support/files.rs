@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -132,8 +133,13 @@ impl Host {
 
     /// Makes a device by hand, as if automdev were not there.
     pub(crate) fn create_by_hand(&self, parent: &str, mdev_type: &str, uuid: &str) {
+        self.try_by_hand(parent, mdev_type, uuid).expect("created");
+    }
+
+    /// The same, with the kernel's answer.
+    pub(crate) fn try_by_hand(&self, parent: &str, mdev_type: &str, uuid: &str) -> io::Result<()> {
         let file = format!("/sys/class/mdev_bus/{parent}/mdev_supported_types/{mdev_type}/create");
-        fs::write(file, uuid).expect("created");
+        fs::write(file, uuid)
     }
 
     pub(crate) fn remove_by_hand(&self, uuid: &str) {
@@ -224,10 +230,18 @@ pub(crate) fn counts() -> BTreeMap<String, String> {
     counts
 }
 
-/// The records and claims that there are.
+/// The devices of a type.
+pub(crate) fn of_type(parent: &str, mdev_type: &str) -> Vec<String> {
+    let types = Path::new("/sys/class/mdev_bus")
+        .join(parent)
+        .join("mdev_supported_types");
+    names(types.join(mdev_type).join("devices"))
+}
+
+/// The records and claims that there are, and the notes of what has made way.
 pub(crate) fn ledger() -> Vec<String> {
     let mut found = Vec::new();
-    for kind in ["devices", "claims", "claimants"] {
+    for kind in ["devices", "claims", "claimants", "swaps"] {
         found.extend(
             names(Path::new("/run/automdev").join(kind))
                 .iter()

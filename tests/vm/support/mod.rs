@@ -5,6 +5,7 @@ pub(crate) mod files;
 mod hook;
 mod left;
 pub(crate) mod libvirt;
+pub(crate) mod strace;
 
 pub(crate) use domain::{DomainXml, Guest};
 pub(crate) use files::{Definition, Host, Install};
