@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::measure;
+use crate::dist::Libc;
 use crate::vm;
 
 /// One part in so many more says nothing: another compiler, another library, other lengths of paths.
@@ -32,8 +33,10 @@ pub(crate) struct Counts {
 /// By the names of the cases.
 pub(crate) type Recorded = BTreeMap<String, Counts>;
 
-fn file() -> PathBuf {
-    vm::workspace().join("xtask/src/bench/recorded.json")
+/// The C library's part of it differs.
+fn file(libc: Libc) -> PathBuf {
+    let name = format!("xtask/src/bench/recorded-{}.json", libc.as_str());
+    vm::workspace().join(name)
 }
 
 /// Counts what our own call of each case does.
@@ -49,16 +52,18 @@ pub(crate) fn count(cases: &[Case]) -> Result<Recorded> {
 }
 
 /// Writes down what was counted.
-pub(crate) fn record(counted: &Recorded) -> Result<()> {
+pub(crate) fn record(libc: Libc, counted: &Recorded) -> Result<()> {
+    let file = file(libc);
     let mut text = serde_json::to_string_pretty(counted)?;
     text.push('\n');
-    fs::write(file(), text).with_context(|| format!("cannot write {}", file().display()))
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What was written down.
-pub(crate) fn recorded() -> Result<Recorded> {
-    let text = fs::read_to_string(file()).with_context(|| format!("cannot read {}", file().display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{}", file().display()))
+pub(crate) fn recorded(libc: Libc) -> Result<Recorded> {
+    let file = file(libc);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}", file.display()))
 }
 
 /// The cases that cost more than was recorded, or of which nothing was, one a line.

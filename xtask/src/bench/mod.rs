@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::dist;
+use crate::dist::{self, Libc};
 use crate::vm::{self, Stage};
 
 /// What counts, beside Rust.
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Only counts instructions and system calls, and fails where they are more than was recorded
     #[arg(long, conflicts_with_all = ["record", "json", "runs", "filters"])]
     check: bool,
-    /// Only counts instructions and system calls, and records them in xtask/src/bench/recorded.json
+    /// Only counts instructions and system calls, and records them in xtask/src/bench/recorded-*.json
     #[arg(long, conflicts_with_all = ["json", "runs", "filters"])]
     record: bool,
     /// Only the cases with one of these in their names
@@ -53,14 +53,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         check()?;
         return Ok(ExitCode::SUCCESS);
     }
-    vm::ensure_packages(&PACKAGES)?;
-    let program = dist::program()?;
-    let folder = tree::Folder::new()?;
-    let cases = case::all(&program, &folder)?;
     if arguments.record {
-        counts::record(&counts::count(&cases)?)?;
+        record()?;
         return Ok(ExitCode::SUCCESS);
     }
+    vm::ensure_packages(&PACKAGES)?;
+    let program = dist::program(Libc::best()?)?;
+    let folder = tree::Folder::new()?;
+    let cases = case::all(&program, &folder)?;
     let is_wanted = |name: &str| {
         let filters = &arguments.filters;
         filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
@@ -84,17 +84,32 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// Counts what each case costs; that one costs more than was recorded is an error.
 pub(crate) fn check() -> Result<()> {
     vm::ensure_packages(&PACKAGES)?;
-    let program = dist::program()?;
-    let stage = Stage::begin("automdev", "counting instructions and system calls");
-    let folder = tree::Folder::new()?;
-    let counted = counts::count(&case::all(&program, &folder)?)?;
-    let worse = counts::worse(&counted, &counts::recorded()?);
+    let libc = Libc::best()?;
+    let counted = count(libc)?;
+    let worse = counts::worse(&counted, &counts::recorded(libc)?);
     for line in &worse {
         eprintln!("automdev: {line}");
     }
     if !worse.is_empty() {
         bail!("it costs more than it did; where that has to be: cargo xtask bench --record");
     }
-    stage.end();
     Ok(())
+}
+
+/// Records it for each C library.
+fn record() -> Result<()> {
+    vm::ensure_packages(&PACKAGES)?;
+    for libc in [Libc::Musl, Libc::Glibc] {
+        counts::record(libc, &count(libc)?)?;
+    }
+    Ok(())
+}
+
+fn count(libc: Libc) -> Result<counts::Recorded> {
+    let program = dist::program(libc)?;
+    let stage = Stage::begin("automdev", "counting instructions and system calls");
+    let folder = tree::Folder::new()?;
+    let counted = counts::count(&case::all(&program, &folder)?)?;
+    stage.end();
+    Ok(counted)
 }

@@ -26,6 +26,7 @@ use clap::Args;
 use crate::vm::{self, Carried, Stage, workspace};
 
 pub(crate) use check::check;
+pub(crate) use program::Libc;
 
 /// The version of everything in the workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     /// Look them over, too: lintian, rpm, the archive's script, and that all have the same files
     #[arg(long)]
     check: bool,
+    /// Links glibc into the program, also where Rust has musl
+    #[arg(long)]
+    glibc: bool,
 }
 
 /// What makes packages, beside dpkg.
@@ -54,7 +58,11 @@ pub(crate) struct Packages {
 
 /// Makes the packages, and says where they are.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let packages = make()?;
+    let packages = if arguments.glibc {
+        make_with(Libc::Glibc)?
+    } else {
+        make()?
+    };
     if arguments.check {
         check(&packages)?;
     }
@@ -66,9 +74,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Makes the packages.
 pub(crate) fn make() -> Result<Packages> {
+    make_with(Libc::best()?)
+}
+
+fn make_with(libc: Libc) -> Result<Packages> {
     vm::ensure_packages(&TOOLS)?;
     let stage = Stage::begin("automdev", "building the program for packages");
-    let program = program::build()?;
+    let program = program::build(libc)?;
     stage.end();
     let stage = Stage::begin("automdev", "packaging");
     let date = source_date();
@@ -102,9 +114,9 @@ pub(crate) fn for_hosts(packages: &Packages) -> Result<Vec<Carried>> {
 }
 
 /// The program in them.
-pub(crate) fn program() -> Result<PathBuf> {
+pub(crate) fn program(libc: Libc) -> Result<PathBuf> {
     let stage = Stage::begin("automdev", "building the program as it is handed out");
-    let program = program::build()?;
+    let program = program::build(libc)?;
     stage.end();
     Ok(program.path)
 }

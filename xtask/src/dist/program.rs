@@ -9,11 +9,43 @@ use anyhow::{Context as _, Result, bail};
 use super::run;
 use crate::vm::workspace;
 
-/// For what it is built. musl's library is smaller than glibc's, and made to be linked statically.
-const MUSL: &str = "x86_64-unknown-linux-musl";
+/// The C library that is linked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Libc {
+    /// Smaller than glibc's, and made to be linked statically.
+    Musl,
+    /// Where Rust's library for musl cannot be had, as with a distribution's own Rust.
+    Glibc,
+}
 
-/// For what it is built where Rust's library for musl cannot be had, as with a distribution's own Rust.
-const GLIBC: &str = "x86_64-unknown-linux-gnu";
+impl Libc {
+    /// The first of these that can be had here.
+    pub(crate) fn best() -> Result<Self> {
+        if ensure_musl()? {
+            return Ok(Self::Musl);
+        }
+        eprintln!(
+            "automdev: no Rust for musl here (rustup target add {}); with glibc the program is larger",
+            Self::Musl.target()
+        );
+        Ok(Self::Glibc)
+    }
+
+    /// Its name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Musl => "musl",
+            Self::Glibc => "glibc",
+        }
+    }
+
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Musl => "x86_64-unknown-linux-musl",
+            Self::Glibc => "x86_64-unknown-linux-gnu",
+        }
+    }
+}
 
 /// The most bytes that the program may have.
 const LARGEST: u64 = 3 << 20;
@@ -30,15 +62,12 @@ pub(super) struct Program {
 }
 
 /// Builds it.
-pub(super) fn build() -> Result<Program> {
-    let (target, flags, largest) = if ensure_musl()? {
-        (MUSL, "", LARGEST)
-    } else {
-        eprintln!(
-            "automdev: no Rust for musl here (rustup target add {MUSL}); with glibc the program is larger"
-        );
-        (GLIBC, "-C target-feature=+crt-static", LARGEST + LARGEST_OF_GLIBC)
+pub(super) fn build(libc: Libc) -> Result<Program> {
+    let (flags, largest) = match libc {
+        Libc::Musl => ("", LARGEST),
+        Libc::Glibc => ("-C target-feature=+crt-static", LARGEST + LARGEST_OF_GLIBC),
     };
+    let target = libc.target();
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--target", target])
         .args(["--package", "automdev", "--bin", "automdev", "--target-dir"])
@@ -60,12 +89,12 @@ pub(super) fn build() -> Result<Program> {
 /// Sees to it that Rust's own library for musl is there; says whether it is.
 fn ensure_musl() -> Result<bool> {
     let mut ask = Command::new("rustc");
-    let libraries = run(ask.args(["--print", "target-libdir", "--target", MUSL]))?;
+    let libraries = run(ask.args(["--print", "target-libdir", "--target", Libc::Musl.target()]))?;
     if Path::new(libraries.trim()).is_dir() {
         return Ok(true);
     }
     let added = Command::new("rustup")
-        .args(["--quiet", "target", "add", MUSL])
+        .args(["--quiet", "target", "add", Libc::Musl.target()])
         .status();
     Ok(added.is_ok_and(|status| status.success()))
 }
