@@ -23,6 +23,8 @@ impl Fresh {
         virsh(&["list", "--all"]);
         fs::remove_file("/usr/bin/automdev").expect("the tests' own program");
         fs::remove_dir("/etc/libvirt/hooks/qemu.d").expect("no hook");
+        // Of other tests' settings, which are gone already.
+        fs::remove_dir_all("/etc/automdev").ok();
         (host, Fresh)
     }
 }
@@ -56,6 +58,15 @@ fn said(program: &str, arguments: &[&str]) -> String {
 #[track_caller]
 fn install(package: &str) -> String {
     said("dpkg", &["--install", &format!("/automdev/{package}")])
+}
+
+/// The archive, unpacked: where its script is.
+fn unpack() -> String {
+    said("tar", &["-C", "/tmp", "-xf", "/automdev/automdev.tar.gz"]);
+    let folder = names("/tmp")
+        .into_iter()
+        .find(|name| name.starts_with("automdev-"));
+    format!("/tmp/{}/install.sh", folder.expect("a folder"))
 }
 
 /// A word of `systemctl is-enabled` or `is-active`.
@@ -100,7 +111,7 @@ fn assert_nothing_is_left() {
     // The tests' own way into the host.
     let found: Vec<&str> = found
         .lines()
-        .filter(|path| !path.contains("automdev-vm-"))
+        .filter(|path| !path.contains("automdev-vm"))
         .collect();
     assert_eq!(found, Vec::<&str>::new());
 }
@@ -131,6 +142,14 @@ fn a_package_comes_is_renewed_goes_and_comes_again_under_a_running_domain() {
     assert_hook_is_good();
     assert_eq!(UNITS.map(|unit| state("is-enabled", unit)), ["enabled"; 2]);
     assert_eq!(state("is-active", UNITS[1]), "active");
+
+    // What belongs to a package is left to it.
+    let refused = output(&unpack(), &[]);
+    let complaint = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && complaint.contains("belongs to the package automdev"),
+        "{complaint}"
+    );
 
     start_as_the_readme_says(&host, "mtty-2");
     let before = (ledger(), inode("mtty", A), qemu_pid("vgpu"));
@@ -175,14 +194,21 @@ fn a_package_comes_is_renewed_goes_and_comes_again_under_a_running_domain() {
 }
 
 #[test]
-fn somebody_elses_hook_stays_and_ours_works_beside_it() {
+fn the_archives_script_does_what_a_package_does_and_somebody_elses_hook_stays() {
     let (host, _fresh) = Fresh::new();
-    let script = "#!/bin/sh\necho \"$2\" >> /run/foreign\n";
-    fs::write(FOREIGN, script).expect("a hook");
+    let foreign = "#!/bin/sh\necho \"$2\" >> /run/foreign\n";
+    fs::write(FOREIGN, foreign).expect("a hook");
     fs::set_permissions(FOREIGN, fs::Permissions::from_mode(0o755)).expect("its mode");
     libvirt::reload();
-    install("automdev.deb");
+
+    let script = unpack();
+    said(&script, &[]);
     assert_hook_is_good();
+    assert_eq!(UNITS.map(|unit| state("is-enabled", unit)), ["enabled"; 2]);
+    assert_eq!(state("is-active", UNITS[1]), "active");
+    // The folders that it uses are those that systemd looks into.
+    assert!(said("systemctl", &["cat", UNITS[0]]).contains("ExecStart=/usr/bin/automdev reconcile"));
+
     let again = said("automdev", &["install-hook", "--reload"]);
     assert!(
         again.starts_with(&format!("{LINK} is in place already\n")),
@@ -214,40 +240,10 @@ fn somebody_elses_hook_stays_and_ours_works_beside_it() {
         "{calls}"
     );
 
-    said("dpkg", &["--purge", "automdev"]);
-    assert_eq!(fs::read_to_string(FOREIGN).expect("it stays"), script);
-    assert_eq!(names("/etc/libvirt/hooks"), ["qemu"]);
-}
-
-#[test]
-fn the_archives_script_does_what_a_package_does() {
-    let (_host, _fresh) = Fresh::new();
-    said("tar", &["-C", "/tmp", "-xf", "/automdev/automdev.tar.gz"]);
-    let folder = names("/tmp")
-        .into_iter()
-        .find(|name| name.starts_with("automdev-"));
-    let script = format!("/tmp/{}/install.sh", folder.expect("a folder"));
-
-    said(&script, &[]);
-    assert_hook_is_good();
-    assert_eq!(UNITS.map(|unit| state("is-enabled", unit)), ["enabled"; 2]);
-    assert_eq!(state("is-active", UNITS[1]), "active");
-    // The folders that it uses are those that systemd looks into.
-    assert!(said("systemctl", &["cat", UNITS[0]]).contains("ExecStart=/usr/bin/automdev reconcile"));
-
     said(&script, &["--uninstall"]);
     assert_eq!(names("/etc/libvirt/hooks/qemu.d"), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(FOREIGN).expect("it stays"), foreign);
     assert_nothing_is_left();
-
-    // What belongs to a package is left to it.
-    install("automdev.deb");
-    let refused = output(&script, &[]);
-    let complaint = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        !refused.status.success() && complaint.contains("belongs to the package automdev"),
-        "{complaint}"
-    );
-    assert_hook_is_good();
 }
 
 /// What rpm would do on a host that has it, in its order.
@@ -255,9 +251,9 @@ fn the_archives_script_does_what_a_package_does() {
 fn the_rpms_scripts_do_what_those_of_the_deb_do() {
     let (_host, _fresh) = Fresh::new();
     let script = |name: &str, left: &str| said("sh", &["-e", &format!("/automdev/rpm/{name}"), left]);
-    let unpack = || said("tar", &["-C", "/", "-xzvf", "/automdev/rpm/automdev.rpm.tgz"]);
+    let take_out = || said("tar", &["-C", "/", "-xzvf", "/automdev/rpm/automdev.rpm.tgz"]);
 
-    let files = unpack();
+    let files = take_out();
     script("post", "1");
     assert_hook_is_good();
     assert_eq!(UNITS.map(|unit| state("is-enabled", unit)), ["enabled"; 2]);
@@ -265,7 +261,7 @@ fn the_rpms_scripts_do_what_those_of_the_deb_do() {
 
     // An upgrade: the new one's first, then the old one's.
     said("systemctl", &["disable", "--now", UNITS[1]]);
-    unpack();
+    take_out();
     for (name, left) in [("post", "2"), ("preun", "1"), ("postun", "1")] {
         assert_eq!(script(name, left), "", "{name}");
     }
