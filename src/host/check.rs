@@ -11,6 +11,7 @@ use super::root::Root;
 use crate::model::finding::{Area, Finding};
 use crate::model::leftover::{Hindrance, Outcome};
 use crate::model::names::PoolName;
+use crate::model::overview::Problem;
 use crate::model::pool::Glob;
 use crate::model::settings::{Settings, Timeouts};
 
@@ -73,7 +74,8 @@ fn pools(root: &Root, kernel: &dyn Kernel, cordon: &[Glob]) -> Vec<Finding> {
         ));
     }
     for usage in listing.names.iter().filter_map(|name| viewer.pool(name).ok()) {
-        found.extend(usage.problems.iter().map(|problem| {
+        let problems = usage.problems.iter().filter(|problem| is_of_here(problem));
+        found.extend(problems.map(|problem| {
             let text = format!("{}: {}", usage.name, problem.text);
             or_else(
                 Finding::advised(AREA, problem.code, &text),
@@ -86,6 +88,11 @@ fn pools(root: &Root, kernel: &dyn Kernel, cordon: &[Glob]) -> Vec<Finding> {
         found.push(Finding::good(AREA, "pools", names.join(", ")));
     }
     found
+}
+
+/// Whether it is told where the device or the pool is: what is left over is told with the ledger.
+fn is_of_here(problem: &Problem) -> bool {
+    problem.code != "left-over"
 }
 
 /// A finding with something that helps where it does not say itself what does.
@@ -144,7 +151,7 @@ fn definitions(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
         found.push(Finding::problem(AREA, "definition-skipped", text, mend));
     }
     for row in &overview.rows {
-        for problem in &row.problems {
+        for problem in row.problems.iter().filter(|problem| is_of_here(problem)) {
             let text = format!("{} on {}: {}", row.uuid, row.parent, problem.text);
             let otherwise = match problem.code {
                 "definition-broken" => "mend the file".to_owned(),
