@@ -50,7 +50,7 @@ enum Action {
         #[arg(long)]
         full: bool,
         /// Minutes after which a host is given up
-        #[arg(long, default_value_t = 40)]
+        #[arg(long, default_value_t = 65)]
         minutes: u64,
         /// Only tests with one of these in their name
         filters: Vec<String>,
