@@ -1,6 +1,7 @@
 //! Tests that run inside a disposable host, as root, with nothing faked.
 
 mod by_libvirt;
+mod check;
 mod crashes;
 mod definitions;
 mod direct;
