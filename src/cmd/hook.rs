@@ -4,7 +4,6 @@
 //! a failed `reconnect` would end a running domain. Standard output stays empty.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
@@ -40,7 +39,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, arguments: &[OsString]) -> Status {
         root: root.clone(),
         kernel,
         name: &name,
-        begun: Deadline::after(Duration::ZERO),
+        begun: Deadline::now(),
     };
     let (operation, done) = match Event::parse(operation, sub_operation) {
         Event::Other => return Status::Done,
@@ -167,14 +166,7 @@ impl Call<'_> {
     }
 
     fn machine(&self, settings: Settings) -> Machine<'_> {
-        Machine {
-            root: self.root.clone(),
-            kernel: self.kernel,
-            deadline: self.begun.later(settings.timeouts.hook),
-            timeouts: settings.timeouts,
-            callouts: settings.callouts,
-            cordon: settings.cordon,
-        }
+        Machine::new(&self.root, self.kernel, settings, self.begun)
     }
 
     /// The domain's UUID, from as much of the XML as can be understood.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use serde::Serialize;
 
 use super::colour::Palette;
@@ -61,31 +61,29 @@ pub struct RemoveArgs {
 
 /// Makes them.
 pub fn create(root: &Root, kernel: &dyn Kernel, args: &CreateArgs) -> anyhow::Result<Status> {
-    check_rights(root)?;
-    let uuids = each_once(&args.uuids)?;
-    let running = running::find(root, &args.domain)?;
-    let machine = begin(root, kernel, &running, "create")?;
-    let done = hotplug::create(&machine, &running, &uuids);
-    kernel.rest();
-    let done = logged(done)?;
+    let CreateArgs {
+        domain,
+        uuids,
+        format,
+    } = args;
+    let (running, done) = carry_out(root, kernel, "create", (domain, uuids), hotplug::create)?;
     let what = |gained: &Gained| match gained {
         Gained::Created => ("created", "create"),
         Gained::Adopted => ("there before, left standing:", "adopt"),
         Gained::Had => ("had already:", "keep"),
     };
-    print(&running, &done, what, args.format)
+    print(&running, &done, what, *format)
 }
 
 /// Gives them back.
 pub fn remove(root: &Root, kernel: &dyn Kernel, args: &RemoveArgs) -> anyhow::Result<Status> {
-    check_rights(root)?;
-    let uuids = each_once(&args.uuids)?;
-    let running = running::find(root, &args.domain)?;
-    let machine = begin(root, kernel, &running, "remove")?;
-    let done = hotplug::remove(&machine, &running, &uuids);
-    kernel.rest();
-    let done = logged(done)?;
-    if done.is_empty() && args.format == Format::Text {
+    let RemoveArgs {
+        domain,
+        uuids,
+        format,
+    } = args;
+    let (running, done) = carry_out(root, kernel, "remove", (domain, uuids), hotplug::remove)?;
+    if done.is_empty() && *format == Format::Text {
         output::print(&format!(
             "{} has no devices by automdev\n",
             one_line(&running.name)
@@ -95,7 +93,32 @@ pub fn remove(root: &Root, kernel: &dyn Kernel, args: &RemoveArgs) -> anyhow::Re
         Lost::Removed => ("removed", "remove"),
         Lost::Left => ("given up, left standing:", "leave"),
     };
-    print(&running, &done, what, args.format)
+    print(&running, &done, what, *format)
+}
+
+/// Does it to the devices of a domain that runs. What goes wrong is in the journal, too.
+fn carry_out<T, E: Error + Send + Sync + 'static>(
+    root: &Root,
+    kernel: &dyn Kernel,
+    operation: &'static str,
+    (domain, uuids): (&str, &[MdevUuid]),
+    act: impl FnOnce(&Machine<'_>, &Running, &[MdevUuid]) -> Result<Vec<Done<T>>, E>,
+) -> anyhow::Result<(Running, Vec<Done<T>>)> {
+    check_rights(root)?;
+    check_each_once(uuids)?;
+    let running = running::find(root, domain)?;
+    let settings = machine::load_settings(root)?;
+    journal::start(root, settings.log_level);
+    journal::set_context(&one_line(&running.name), operation);
+    let machine = Machine::new(root, kernel, settings, Deadline::now());
+    let done = act(&machine, &running, uuids);
+    kernel.rest();
+    let done = done.map_err(|error| {
+        let error = anyhow::Error::new(error);
+        log::error!("{}", one_line(&format!("{error:#}")));
+        error
+    })?;
+    Ok((running, done))
 }
 
 fn check_rights(root: &Root) -> anyhow::Result<()> {
@@ -105,43 +128,13 @@ fn check_rights(root: &Root) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn each_once(uuids: &[MdevUuid]) -> anyhow::Result<Vec<MdevUuid>> {
-    let mut seen: Vec<MdevUuid> = Vec::new();
-    for uuid in uuids {
-        if seen.contains(uuid) {
-            return Err(anyhow!("{uuid} is named twice"));
+fn check_each_once(uuids: &[MdevUuid]) -> anyhow::Result<()> {
+    for (index, uuid) in uuids.iter().enumerate() {
+        if uuids[..index].contains(uuid) {
+            bail!("{uuid} is named twice");
         }
-        seen.push(*uuid);
     }
-    Ok(seen)
-}
-
-fn begin<'a>(
-    root: &Root,
-    kernel: &'a dyn Kernel,
-    running: &Running,
-    operation: &'static str,
-) -> anyhow::Result<Machine<'a>> {
-    let settings = machine::load_settings(root)?;
-    journal::start(root, settings.log_level);
-    journal::set_context(&one_line(&running.name), operation);
-    Ok(Machine {
-        root: root.clone(),
-        kernel,
-        deadline: Deadline::after(settings.timeouts.hook),
-        timeouts: settings.timeouts,
-        callouts: settings.callouts,
-        cordon: settings.cordon,
-    })
-}
-
-/// What went wrong is in the journal, too.
-fn logged<T, E: Error + Send + Sync + 'static>(done: Result<T, E>) -> anyhow::Result<T> {
-    done.map_err(|error| {
-        let error = anyhow::Error::new(error);
-        log::error!("{}", one_line(&format!("{error:#}")));
-        error
-    })
+    Ok(())
 }
 
 /// One device, as JSON.

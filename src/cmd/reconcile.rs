@@ -51,14 +51,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: &Args) -> anyhow::Result<Stat
         log::warn!("{line}");
         super::complain(&format!("automdev: warning: {line}"));
     }
-    let machine = Machine {
-        root: root.clone(),
-        kernel,
-        deadline: Deadline::after(settings.timeouts.hook),
-        timeouts: settings.timeouts,
-        callouts: settings.callouts,
-        cordon: settings.cordon,
-    };
+    let machine = Machine::new(root, kernel, settings, Deadline::now());
     let leftovers = reconcile::host(&machine, mode);
     kernel.rest();
     let leftovers = leftovers.map_err(|error| explain_rights(error, root))?;

@@ -136,14 +136,7 @@ fn pick(root: &Root, kernel: &dyn Kernel, text: &str, output: Option<&Path>) -> 
         besides,
         affinity: domain.affinity,
     };
-    let machine = Machine {
-        root: root.clone(),
-        kernel,
-        deadline: Deadline::after(settings.timeouts.hook),
-        timeouts: settings.timeouts,
-        callouts: settings.callouts,
-        cordon: settings.cordon,
-    };
+    let machine = Machine::new(root, kernel, settings, Deadline::now());
     let picked = pick::pick(&machine, &request)?;
     let written = replace_devices(text, &picked.devices)
         .ok_or_else(|| {

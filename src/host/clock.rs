@@ -8,6 +8,12 @@ use std::time::{Duration, Instant};
 pub struct Deadline(Instant);
 
 impl Deadline {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Deadline(Instant::now())
+    }
+
     /// That much from now.
     #[must_use]
     pub fn after(duration: Duration) -> Self {

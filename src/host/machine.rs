@@ -31,6 +31,20 @@ pub struct Machine<'a> {
     pub deadline: Deadline,
 }
 
+impl<'a> Machine<'a> {
+    /// As the settings say, for a call that began then.
+    pub fn new(root: &Root, kernel: &'a dyn Kernel, settings: Settings, begun: Deadline) -> Self {
+        Machine {
+            root: root.clone(),
+            kernel,
+            deadline: begun.later(settings.timeouts.hook),
+            timeouts: settings.timeouts,
+            callouts: settings.callouts,
+            cordon: settings.cordon,
+        }
+    }
+}
+
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -60,7 +60,7 @@ impl Ledger<'_> {
     /// See [`LockError`].
     pub fn lock_waiter(&self, claimant: Claimant) -> Result<Lock, LockError> {
         let what = format!("waiter-{}", lock_name(claimant));
-        self.lock(&what, Deadline::after(Duration::ZERO))
+        self.lock(&what, Deadline::now())
     }
 
     /// Does something with the file, which is its own lock.
