@@ -234,17 +234,17 @@ impl Host {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// The active devices, sorted: `UUID TYPE PARENT`.
+    /// The active devices, sorted: `UUID TYPE PARENT`. One that goes away meanwhile is not among them.
     pub(crate) fn devices(&self) -> Vec<String> {
         let uuids = self.names("sys/bus/mdev/devices");
         uuids
             .into_iter()
-            .map(|uuid| {
-                let folder =
-                    fs::canonicalize(self.at(format!("sys/bus/mdev/devices/{uuid}"))).expect("a device");
+            .filter_map(|uuid| {
+                let folder = fs::canonicalize(self.at(format!("sys/bus/mdev/devices/{uuid}"))).ok()?;
                 let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
-                let type_name = name(&fs::read_link(folder.join("mdev_type")).expect("a type"));
-                format!("{uuid} {type_name} {}", name(folder.parent().expect("a parent")))
+                let type_name = name(&fs::read_link(folder.join("mdev_type")).ok()?);
+                let parent = name(folder.parent().expect("a parent"));
+                Some(format!("{uuid} {type_name} {parent}"))
             })
             .collect()
     }

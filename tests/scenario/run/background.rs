@@ -96,7 +96,7 @@ fn a_qemu_that_fails_before_it_is_ready_leaves_nothing() {
 }
 
 fn answer_of_nothing(host: &Host) {
-    let mut command = host.command();
+    let mut command = host.job();
     command.args(["--", "/nowhere/qemu", "-daemonize", "-device", &device(A)]);
     answer(&mut command).failed(
         127,
@@ -144,7 +144,7 @@ fn the_qemu_that_stays_is_claimed_before_the_first_one_ends() {
     let host = defined();
     let script = format!("{DAEMONIZES}until [ -e $ROOT/first ]; do sleep 0.01; done; exit 0");
     let qemu = host.qemu(&script);
-    let mut command = host.command();
+    let mut command = host.job();
     command
         .arg("--")
         .arg(qemu)

@@ -7,9 +7,11 @@ use std::ops::Deref;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::support::Tree;
@@ -71,7 +73,7 @@ impl Host {
         path
     }
 
-    /// `automdev --root ROOT run`, in a process group of its own, as a shell starts a job.
+    /// `automdev --root ROOT run`, in a process group of its own.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(program());
         command
@@ -81,6 +83,19 @@ impl Host {
             .stdin(Stdio::null())
             .process_group(0);
         command
+    }
+
+    /// The same as a shell starts a job: with no signal ignored. Who runs these tests in the background may have them
+    /// ignore some.
+    pub(crate) fn job(&self) -> Command {
+        let command = self.command();
+        let mut job = Command::new("/usr/bin/env");
+        job.arg("--default-signal=HUP,INT,QUIT")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(Stdio::null())
+            .process_group(0);
+        job
     }
 
     /// Runs the wrapper around the script with these arguments.
@@ -99,7 +114,7 @@ impl Host {
     /// The same, without waiting for its end.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, script: &str, arguments: &[S]) -> Running {
         let qemu = self.qemu(script);
-        let mut command = self.command();
+        let mut command = self.job();
         command.arg("--").arg(qemu).args(arguments);
         Running::of(&mut command)
     }
@@ -164,10 +179,20 @@ impl Running {
         assert_eq!(child.wait().expect("it can be waited for").signal(), Some(9));
     }
 
-    /// Waits for its end, and for that of all who have its output.
+    /// Waits for its end, and for that of all who have its output; who takes minutes is killed, with its group.
     pub(crate) fn end(mut self) -> Answer {
+        let pid = self.pid();
         let child = self.0.take().expect("it runs");
-        Answer::of(&child.wait_with_output().expect("a child can be waited for"))
+        let (ended, end) = mpsc::channel::<()>();
+        let watch = thread::spawn(move || {
+            if end.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+                drop(killpg(pid, Signal::SIGKILL));
+            }
+        });
+        let output = child.wait_with_output().expect("a child can be waited for");
+        drop(ended);
+        watch.join().expect("it only waits");
+        Answer::of(&output)
     }
 }
 
