@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod outcome;
 mod test;
 mod vm;
 

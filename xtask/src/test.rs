@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that has to pass.
 
+use std::fs;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -9,13 +9,11 @@ use clap::Args;
 use crate::bench;
 use crate::demo;
 use crate::dist;
-use crate::vm::{self, Extent, Generation, Stage};
+use crate::outcome::{self, Outcome};
+use crate::vm::{self, Extent, Generation, Shown, Stage};
 
 /// What the tests on this machine use, beside Rust.
 const PACKAGES: [&str; 1] = ["strace"];
-
-/// When a host is given up.
-const LIMIT: Duration = Duration::from_secs(65 * 60);
 
 /// `cargo xtask test …`
 #[derive(Args)]
@@ -38,16 +36,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         "--quiet",
     ];
     cargo("lints", &[&lints[..], &["--", "--deny", "warnings"]].concat())?;
-    let tests: &[&str] = if arguments.full {
-        &["--", "--show-output", "--include-ignored"]
-    } else {
-        // How much each has tried is what they print.
-        &["--", "--show-output"]
-    };
-    cargo(
-        "tests on this machine",
-        &[&["test", "--workspace", "--quiet"], tests].concat(),
-    )?;
+    let mut outcomes = vec![("this machine".to_owned(), here(arguments.full))];
+    if !outcomes
+        .iter()
+        .all(|(_, outcome)| outcome.as_ref().is_ok_and(Outcome::is_good))
+    {
+        return Ok(outcome::summary(outcomes));
+    }
     let packages = dist::make()?;
     dist::check(&packages)?;
     bench::check()?;
@@ -59,14 +54,44 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Extent::Usual
     };
-    let failed = vm::test(&Generation::ALL, extent, LIMIT, &[], || {
+    let hosts = vm::test(&Generation::ALL, extent, Shown::Progress, &[], || {
         dist::for_hosts(&packages)
     })?;
-    if failed.is_empty() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Ok(ExitCode::FAILURE)
+    outcomes.extend(
+        hosts
+            .into_iter()
+            .map(|(generation, outcome)| (generation.to_string(), outcome)),
+    );
+    Ok(outcome::summary(outcomes))
+}
+
+/// Runs the tests that need no real host. What they print is kept: how much each has tried, for example.
+fn here(full: bool) -> Result<Outcome> {
+    cargo(
+        "building the tests",
+        &["test", "--workspace", "--no-run", "--quiet"],
+    )?;
+    let stage = Stage::begin("automdev", "tests on this machine");
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
+        .current_dir(vm::workspace());
+    if full {
+        command.arg("--include-ignored");
     }
+    let output = command.output().context("cannot run cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let log = vm::workspace().join("target/tests.txt");
+    fs::write(&log, text.as_bytes()).with_context(|| format!("cannot write {}", log.display()))?;
+    stage.end();
+    let outcome = Outcome::read(&text);
+    if output.status.success() != outcome.is_good() {
+        bail!(
+            "cargo test failed; what the tests printed is in {}",
+            log.display()
+        );
+    }
+    Ok(outcome)
 }
 
 /// Runs cargo on the whole workspace.

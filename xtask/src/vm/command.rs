@@ -15,8 +15,8 @@ use super::machine::Purpose;
 use super::payload::Carried;
 use super::run::Job;
 use super::shell;
-use super::test::{Extent, each, test};
-use crate::dist;
+use super::test::{Extent, Shown, each, test};
+use crate::{dist, outcome};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,9 +49,6 @@ enum Action {
         /// The long ones too, those marked `#[ignore]`
         #[arg(long)]
         full: bool,
-        /// Minutes after which a host is given up
-        #[arg(long, default_value_t = 65)]
-        minutes: u64,
         /// Only tests with one of these in their name
         filters: Vec<String>,
     },
@@ -94,22 +91,12 @@ pub(crate) fn main(arguments: Arguments) -> Result<ExitCode> {
         Action::Test {
             generation,
             full,
-            minutes,
             filters,
         } => {
             let extent = if full { Extent::Full } else { Extent::Usual };
-            let failed = test(
-                &chosen(generation),
-                extent,
-                Duration::from_secs(60 * minutes),
-                &filters,
-                || dist::for_hosts(&dist::make()?),
-            )?;
-            return Ok(if failed.is_empty() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            let packages = || dist::for_hosts(&dist::make()?);
+            let outcomes = test(&chosen(generation), extent, Shown::All, &filters, packages)?;
+            return Ok(outcome::summary(outcomes));
         }
         Action::Run {
             generation,

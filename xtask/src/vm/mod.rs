@@ -31,5 +31,5 @@ pub(crate) use payload::Carried;
 pub(crate) use place::{Temporary, workspace};
 pub(crate) use run::Job;
 pub(crate) use stage::Stage;
-pub(crate) use test::{Extent, test};
+pub(crate) use test::{Extent, Shown, test};
 pub(crate) use tools::ensure_packages;

@@ -1,9 +1,10 @@
 //! Runs the project's tests for a real host (`tests/vm`), on several generations at once.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,8 +13,16 @@ use super::generation::Generation;
 use super::image;
 use super::machine::Purpose;
 use super::payload::Carried;
+use super::place;
 use super::run::Job;
-use super::stage::{Stage, bold};
+use super::stage::Stage;
+use crate::outcome::Outcome;
+
+/// When a host is given up.
+const LIMIT: Duration = Duration::from_secs(70 * 60);
+
+/// After how many tests it is told how far they are.
+const TOLD_EACH: usize = 20;
 
 /// Which tests to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,26 +33,36 @@ pub(crate) enum Extent {
     Full,
 }
 
+/// How much of what the tests print is shown while they run. All of it is kept, in `target/vm/logs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Each line.
+    All,
+    /// How far they are, now and then.
+    Progress,
+}
+
 /// How the names of those tests begin that need the packages.
 const OF_PACKAGES: &str = "packages::";
 
 /// Runs those tests of `extent` that have one of `filters` in their name, all of them where there is no filter.
-/// `packages` is asked for what the tests of the packages need, where one of them is among these. Returns the
-/// generations on which they failed.
+/// `packages` is asked for what the tests of the packages need, where one of them is among these. Returns what came of
+/// them on each generation; a host that was lost is an error among them.
 pub(crate) fn test(
     generations: &[Generation],
     extent: Extent,
-    limit: Duration,
+    shown: Shown,
     filters: &[String],
     packages: impl FnOnce() -> Result<Vec<Carried>>,
-) -> Result<Vec<Generation>> {
+) -> Result<Vec<(Generation, Result<Outcome>)>> {
     let stage = Stage::begin("automdev", "building the program and its tests");
     let mut files = cargo::build(Wanted::ProgramAndTests)?;
     stage.end();
-    if names(&files, filters)?
-        .lines()
-        .any(|name| name.starts_with(OF_PACKAGES))
-    {
+    let names = names(&files, filters)?;
+    if !names.lines().any(|line| line.ends_with(": test")) {
+        bail!("no test has one of these in its name: {}", filters.join(", "));
+    }
+    if names.lines().any(|name| name.starts_with(OF_PACKAGES)) {
         files.extend(packages()?);
     }
     // One after the other: the host is one thing, and what is on it is what the tests look at.
@@ -56,20 +75,9 @@ pub(crate) fn test(
     }
     command.extend_from_slice(filters);
     let outcomes = each(generations, |generation| {
-        test_on(generation, &files, &command, limit)
+        test_on(generation, &files, &command, shown)
     });
-    let mut failed = Vec::new();
-    let mut first_error = None;
-    for (generation, outcome) in generations.iter().zip(outcomes) {
-        match outcome {
-            Ok(true) => {}
-            Ok(false) => failed.push(*generation),
-            // Errors are told one by one; the last line is for one of them.
-            Err(error) if first_error.is_none() => first_error = Some(error),
-            Err(error) => eprintln!("{generation}: {error:#}"),
-        }
-    }
-    first_error.map_or(Ok(failed), Err)
+    Ok(generations.iter().copied().zip(outcomes).collect())
 }
 
 /// The names of the tests that `filters` mean, one a line.
@@ -111,13 +119,9 @@ pub(crate) fn each<T: Send>(
     })
 }
 
-fn test_on(generation: Generation, files: &[Carried], command: &[String], limit: Duration) -> Result<bool> {
+fn test_on(generation: Generation, files: &[Carried], command: &[String], shown: Shown) -> Result<Outcome> {
     let image = image::ensure(generation)?;
     let stage = Stage::begin(generation, "testing");
-    let mut lines = Lines {
-        generation,
-        rest: Vec::new(),
-    };
     // A guest within the host needs one, and the host's own is outside of it.
     let kernel = Carried {
         name: "kernel".to_owned(),
@@ -128,39 +132,90 @@ fn test_on(generation: Generation, files: &[Carried], command: &[String], limit:
         carried: &[files, &[kernel]].concat(),
         command,
         purpose: Purpose::Run,
-        limit,
+        limit: LIMIT,
     };
-    let status = job.run(|piece| lines.print(piece))?;
-    lines.end();
+    let mut log = Log::new(generation, shown)?;
+    let status = job.run(|piece| log.take(piece));
+    let text = log.end()?;
     stage.end();
-    if status != 0 {
-        eprintln!("{}: the tests failed", bold(generation));
+    let outcome = Outcome::read(&text);
+    if (status? == 0) != outcome.is_good() {
+        bail!("{generation}: the tests' status and what they printed do not agree");
     }
-    Ok(status == 0)
+    Ok(outcome)
 }
 
-/// Prints whole lines, each with the name of the generation that it comes from.
-struct Lines {
+/// What the tests print, line by line: kept in a file with the time of each, and shown.
+struct Log {
     generation: Generation,
+    shown: Shown,
+    file: File,
+    start: Instant,
+    text: String,
+    /// The line that has not ended yet.
     rest: Vec<u8>,
+    /// Tests that have ended.
+    done: usize,
 }
 
-impl Lines {
-    fn print(&mut self, piece: &[u8]) {
+impl Log {
+    fn new(generation: Generation, shown: Shown) -> Result<Self> {
+        let path = place::logs()?.join(format!("{generation}-tests.txt"));
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self {
+            generation,
+            shown,
+            file,
+            start: Instant::now(),
+            text: String::new(),
+            rest: Vec::new(),
+            done: 0,
+        })
+    }
+
+    fn take(&mut self, piece: &[u8]) {
         self.rest.extend_from_slice(piece);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            let mut stdout = io::stdout().lock();
-            // A reader that went away is no reason to stop.
-            let _ = write!(stdout, "{:8} | ", self.generation)
-                .and_then(|()| stdout.write_all(&line))
-                .and_then(|()| stdout.flush());
+            self.line(&String::from_utf8_lossy(&line));
         }
     }
 
-    fn end(&mut self) {
-        if !self.rest.is_empty() {
-            self.print(b"\n");
+    fn line(&mut self, line: &str) {
+        // A host that crashed has begun anew.
+        if line.starts_with("running ") {
+            self.text.clear();
+            self.done = 0;
         }
+        self.text.push_str(line);
+        let seconds = self.start.elapsed().as_secs();
+        let mut stdout = io::stdout().lock();
+        // A reader that went away, or a full disk, is no reason to stop.
+        let _ = write!(self.file, "{seconds:4} s | {line}");
+        if self.shown == Shown::All {
+            let _ = write!(stdout, "{:8} | {line}", self.generation).and_then(|()| stdout.flush());
+        } else if line.starts_with("test ") && line.contains(" ... ") {
+            self.done += 1;
+            if line.trim_end().ends_with("FAILED") || self.done % TOLD_EACH == 0 {
+                let text = line.trim_end();
+                eprintln!(
+                    "{}: {} min, {} tests: {text}",
+                    self.generation,
+                    seconds / 60,
+                    self.done
+                );
+            }
+        }
+    }
+
+    /// All of it, from the last start on.
+    fn end(mut self) -> Result<String> {
+        if !self.rest.is_empty() {
+            self.take(b"\n");
+        }
+        self.file
+            .sync_all()
+            .context("cannot keep what the tests printed")?;
+        Ok(self.text)
     }
 }
