@@ -7,7 +7,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -74,33 +74,31 @@ pub(crate) fn build(generation: Generation, target: &Path) -> Result<()> {
 struct Builder<'a> {
     generation: Generation,
     work: &'a Path,
-    log: File,
+    bootstrap: Bootstrap<'a>,
 }
 
 impl<'a> Builder<'a> {
     fn new(generation: Generation, work: &'a Path) -> Result<Self> {
-        let log = place::logs()?.join(format!("{generation}-build.log"));
-        let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        fs::write(work.join("sources.list"), apt::sources_for(generation)?)?;
-        for folder in ["image", "setup", "tmp"] {
+        let bootstrap = Bootstrap::new(generation, work, generation.codename())?;
+        for folder in ["image", "setup"] {
             fs::create_dir(work.join(folder))?;
         }
         Ok(Self {
             generation,
             work,
-            log,
+            bootstrap,
         })
     }
 
     /// The folder that becomes the image.
-    fn image(&self) -> std::path::PathBuf {
+    fn image(&self) -> PathBuf {
         self.work.join("image")
     }
 
     /// Leaves the sample drivers in `modules.tar`.
     fn modules(&self) -> Result<()> {
         let script = self.script("build-modules.sh", BUILD_MODULES)?;
-        let mut command = self.mmdebstrap(&BUILDER_PACKAGES);
+        let mut command = self.bootstrap.command("essential", &BUILDER_PACKAGES);
         command
             .arg(format!("--customize-hook={script}"))
             .arg(format!(
@@ -108,7 +106,7 @@ impl<'a> Builder<'a> {
                 self.work.display()
             ))
             .args(["--format=null", self.generation.codename(), "-"]);
-        self.run("mmdebstrap", command)
+        self.bootstrap.run("mmdebstrap", command)
     }
 
     /// Leaves the host's root in `root.tar`.
@@ -117,7 +115,7 @@ impl<'a> Builder<'a> {
             fs::write(self.work.join("setup").join(name), text)?;
         }
         let script = self.script("setup-root.sh", SETUP_ROOT)?;
-        let mut command = self.mmdebstrap(&HOST_PACKAGES);
+        let mut command = self.bootstrap.command("essential", &HOST_PACKAGES);
         command
             // The kernel's package would build an initramfs that nobody boots.
             .arg("--dpkgopt=force-confold")
@@ -127,7 +125,7 @@ impl<'a> Builder<'a> {
             .arg(format!("--customize-hook={script}"))
             .args(["--format=tar", self.generation.codename()])
             .arg(self.work.join("root.tar"));
-        self.run("mmdebstrap", command)
+        self.bootstrap.run("mmdebstrap", command)
     }
 
     /// Makes the root file system, also in place of one that a crash left.
@@ -141,7 +139,7 @@ impl<'a> Builder<'a> {
             .arg(self.work.join("root.tar"))
             .arg(self.image())
             .arg(ROOT_SIZE);
-        self.run("mke2fs", command)
+        self.bootstrap.run("mke2fs", command)
     }
 
     fn warm_up(&self) -> Result<()> {
@@ -157,21 +155,11 @@ impl<'a> Builder<'a> {
             purpose: Purpose::WarmUp,
             limit: WARM_UP_LIMIT,
         };
-        let status = job.once(|piece| drop((&self.log).write_all(piece)))?;
+        let status = job.once(|piece| drop((&self.bootstrap.log).write_all(piece)))?;
         if status != 0 {
             bail!("{}: the new host does not work", self.generation);
         }
         Ok(())
-    }
-
-    fn mmdebstrap(&self, packages: &[&str]) -> Command {
-        let mut command = as_root("mmdebstrap");
-        command.args(["--variant=essential", "--mode=root"]);
-        command.arg(format!("--include={}", packages.join(",")));
-        command.args(LEFT_OUT.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
-        command.args(proxies());
-        command.env("TMPDIR", self.work.join("tmp"));
-        command
     }
 
     fn script(&self, name: &str, text: &str) -> Result<String> {
@@ -180,9 +168,38 @@ impl<'a> Builder<'a> {
         fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(path.display().to_string())
     }
+}
+
+/// Makes folders and archives out of a generation's packages, in a folder that it is given.
+pub(crate) struct Bootstrap<'a> {
+    work: &'a Path,
+    log: File,
+    log_path: PathBuf,
+}
+
+impl<'a> Bootstrap<'a> {
+    /// `name` is that of the log.
+    pub(crate) fn new(generation: Generation, work: &'a Path, name: &str) -> Result<Self> {
+        let log_path = place::logs()?.join(format!("{name}-build.log"));
+        let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+        fs::write(work.join("sources.list"), apt::sources_for(generation)?)?;
+        fs::create_dir(work.join("tmp"))?;
+        Ok(Self { work, log, log_path })
+    }
+
+    /// mmdebstrap(1), as far as it is the same for all; `variant` says what it has beside the packages.
+    pub(crate) fn command(&self, variant: &str, packages: &[&str]) -> Command {
+        let mut command = as_root("mmdebstrap");
+        command.args([&format!("--variant={variant}"), "--mode=root"]);
+        command.arg(format!("--include={}", packages.join(",")));
+        command.args(LEFT_OUT.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
+        command.args(proxies());
+        command.env("TMPDIR", self.work.join("tmp"));
+        command
+    }
 
     /// Runs a step, its output in the log, whose end is shown where it fails.
-    fn run(&self, program: &str, mut command: Command) -> Result<()> {
+    pub(crate) fn run(&self, program: &str, mut command: Command) -> Result<()> {
         writeln!(&self.log, "+ {command:?}")?;
         let status = command
             .stdin(File::open(self.work.join("sources.list"))?)
@@ -191,14 +208,12 @@ impl<'a> Builder<'a> {
             .status()
             .with_context(|| format!("cannot run {program}"))?;
         if !status.success() {
-            let path = place::logs()?.join(format!("{}-build.log", self.generation));
-            let text = fs::read_to_string(&path).unwrap_or_default();
+            let text = fs::read_to_string(&self.log_path).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             eprintln!("{}", lines[lines.len().saturating_sub(30)..].join("\n"));
             bail!(
-                "{}: {program} failed ({status}); all it said is in {}",
-                self.generation,
-                path.display()
+                "{program} failed ({status}); all it said is in {}",
+                self.log_path.display()
             );
         }
         Ok(())

@@ -1,11 +1,9 @@
 //! The cached images.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::generation::Generation;
 use super::{build, place, recipe, tools};
@@ -50,7 +48,8 @@ pub(crate) fn ensure(generation: Generation) -> Result<Image> {
     if image.folder.is_dir() {
         return Ok(image);
     }
-    let _lock = lock(generation)?;
+    tools::ensure()?;
+    let _lock = place::lock(generation.codename())?;
     if image.folder.is_dir() {
         return Ok(image);
     }
@@ -68,22 +67,6 @@ pub(crate) fn clean() -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn lock(generation: Generation) -> Result<Flock<File>> {
-    tools::ensure()?;
-    let path = place::base().join(format!("{generation}.lock"));
-    fs::create_dir_all(place::base()).with_context(|| format!("cannot make {}", place::base().display()))?;
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => return Ok(lock),
-        Err((file, Errno::EWOULDBLOCK)) => file,
-        Err((_, errno)) => return Err(errno).with_context(|| format!("cannot lock {}", path.display())),
-    };
-    eprintln!("{generation}: another run builds this image; waiting for it …");
-    Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .with_context(|| format!("cannot lock {}", path.display()))
 }
 
 /// Older recipes' images are of no use any more.

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Result;
+
 use super::image::Image;
-use super::tools::Signal;
-use super::{probe, tools};
+use super::{emulator, probe};
 
 /// Memory of a host: two of them run at a time.
 const MEMORY: &str = "3G";
@@ -23,13 +24,19 @@ pub(crate) enum Purpose {
 
 /// A command that runs `image` with `payload`, and nothing yet on its serial lines. What the host writes goes into
 /// the folder `work`, and with that away.
-pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpose, words: &str) -> Command {
+pub(crate) fn command(
+    image: &Image,
+    payload: &Path,
+    work: &Path,
+    purpose: Purpose,
+    words: &str,
+) -> Result<Command> {
     let (purpose, layer) = match purpose {
         Purpose::Run => ("automdev-vm.run", "snapshot=on,cache=unsafe"),
         Purpose::WarmUp => ("automdev-vm.run", "cache=unsafe"),
         Purpose::Shell => ("automdev-vm.shell", "snapshot=on,cache=unsafe"),
     };
-    let mut command = tools::bound_command("qemu-system-x86_64", Signal::Kill);
+    let mut command = emulator::command()?;
     command
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
         .args(["-machine", "q35", "-smp", "2", "-m", MEMORY])
@@ -50,7 +57,7 @@ pub(crate) fn command(image: &Image, payload: &Path, work: &Path, purpose: Purpo
         .args(["-device", "virtio-rng-pci"])
         // Where QEMU puts the throw-away layer.
         .env("TMPDIR", work);
-    command
+    Ok(command)
 }
 
 /// Adds the ports `output`, `logs` and `result`: the first is QEMU's stdout, the others are files in `work`.

@@ -1,7 +1,7 @@
 //! `cargo xtask vm`: disposable Debian hosts under QEMU in which nothing is faked.
 //!
 //! A host is a root file system with libvirt, QEMU, mdevctl and the kernel's sample mdev drivers ([`build`]), cached
-//! by what went into it ([`image`]). A run ([`run`]) boots it over a throw-away layer, with the files that it
+//! by what went into it ([`image`]), and run by a QEMU that is kept beside them ([`emulator`]). A run ([`run`]) boots it over a throw-away layer, with the files that it
 //! needs on a second disk ([`payload`]), and brings back output, exit status and, after a failure, logs.
 
 mod apt;
@@ -9,6 +9,7 @@ mod build;
 mod cargo;
 mod command;
 mod crash;
+mod emulator;
 mod generation;
 mod image;
 mod machine;

@@ -3,16 +3,19 @@
 //! ```text
 //! target/vm/trixie-0123456789abcdef/   an image: root.ext4, kernel, initramfs
 //! target/vm/trixie.lock                held while an image is built
+//! target/vm/emulator-1/                the QEMU that runs hosts
 //! target/vm/logs/                      each run's console, and what a failed one left
 //! target/vm/tmp/                       what lives as long as one build or run
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 /// The folder of the workspace.
 pub(crate) fn workspace() -> &'static Path {
@@ -29,6 +32,21 @@ pub(crate) fn base() -> PathBuf {
 /// The folder of the logs, made where it is absent.
 pub(crate) fn logs() -> Result<PathBuf> {
     made(base().join("logs"))
+}
+
+/// Has the only right to make what has this name, as long as the value lives.
+pub(crate) fn lock(name: &str) -> Result<Flock<File>> {
+    let path = made(base())?.join(format!("{name}.lock"));
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, Errno::EWOULDBLOCK)) => file,
+        Err((_, errno)) => return Err(errno).with_context(|| format!("cannot lock {}", path.display())),
+    };
+    eprintln!("{name}: another run makes this; waiting for it …");
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("cannot lock {}", path.display()))
 }
 
 /// A new folder that goes with the value.

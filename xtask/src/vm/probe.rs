@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::emulator;
 use super::place::Temporary;
-use super::tools;
 
 /// How QEMU executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ fn kvm_works() -> Result<bool> {
     sector[..SWITCH_OFF.len()].copy_from_slice(&SWITCH_OFF);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     fs::write(&disk, sector)?;
-    let mut child = tools::command("qemu-system-x86_64")
+    let mut child = emulator::command()?
         .args([
             "-nodefaults",
             "-no-user-config",

@@ -45,7 +45,7 @@ impl Job<'_> {
         let payload = payload::make(work.path(), self.carried, self.command)?;
         let live = work.path().join("console.log");
 
-        let mut command = machine::command(self.image, &payload, work.path(), self.purpose, "");
+        let mut command = machine::command(self.image, &payload, work.path(), self.purpose, "")?;
         machine::add_ports(&mut command, work.path());
         command.args(["-serial", &format!("file:{}", machine::escaped(&live))]);
         // Its stdin stays open: a port whose outer end is closed takes no output.
@@ -54,7 +54,7 @@ impl Job<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        let mut guard = Guard(child.context("cannot run qemu-system-x86_64")?);
+        let mut guard = Guard(child.context("cannot run QEMU")?);
         let in_time = stream(&mut guard.0, self.limit, &mut output)?;
         guard.0.kill().ok();
         guard.0.wait()?;

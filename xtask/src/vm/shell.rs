@@ -28,11 +28,11 @@ pub(crate) fn open(image: &Image, carried: &[Carried]) -> Result<()> {
          is done in it lasts.",
         image.generation
     );
-    let status = machine::command(image, &payload, work.path(), Purpose::Shell, &words.join(" "))
+    let status = machine::command(image, &payload, work.path(), Purpose::Shell, &words.join(" "))?
         .args(["-serial", "mon:stdio"])
         .stdin(Stdio::inherit())
         .status()
-        .context("cannot run qemu-system-x86_64")?;
+        .context("cannot run QEMU")?;
     eprintln!();
     if !status.success() {
         return Err(io::Error::other(format!("QEMU failed ({status})")).into());

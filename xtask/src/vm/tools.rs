@@ -25,7 +25,7 @@ enum Who {
 }
 
 /// The keys of the newest generation are one of them: an older debian-archive-keyring has them not yet.
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         file: "mmdebstrap",
         package: "mmdebstrap",
@@ -34,11 +34,6 @@ const TOOLS: [Tool; 5] = [
     Tool {
         file: "mke2fs",
         package: "e2fsprogs",
-        who: Who::All,
-    },
-    Tool {
-        file: "qemu-system-x86_64",
-        package: "qemu-system-x86",
         who: Who::All,
     },
     Tool {
