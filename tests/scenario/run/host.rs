@@ -186,7 +186,7 @@ impl Running {
         let (ended, end) = mpsc::channel::<()>();
         let watch = thread::spawn(move || {
             if end.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
-                drop(killpg(pid, Signal::SIGKILL));
+                killpg(pid, Signal::SIGKILL).expect("it runs");
             }
         });
         let output = child.wait_with_output().expect("a child can be waited for");
