@@ -66,13 +66,15 @@ pub enum ReadError {
     NotTried(Errno),
 }
 
-/// Files of one line each, all of them answered for by one driver.
+/// Files of one line each, all of them answered for by one driver: `FOLDER/NAME/FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines {
+pub struct Lines<'a> {
     /// The folder.
     pub folder: PathBuf,
-    /// Their paths below it.
-    pub files: Vec<String>,
+    /// The folders below it.
+    pub names: Vec<&'a str>,
+    /// The file in each of them.
+    pub file: &'a str,
 }
 
 /// What such files hold, in their order; or why none of them was read.
@@ -107,9 +109,10 @@ pub trait Kernel {
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let read = |lines: &Lines| {
             let deadline = deadline.or_after(each);
-            let files = lines.files.iter();
+            let files = lines.names.iter();
             files
-                .map(|file| match self.read(&lines.folder.join(file), deadline) {
+                .map(|name| lines.folder.join(name).join(lines.file))
+                .map(|file| match self.read(&file, deadline) {
                     Ok(content) => Ok(Ok(content)),
                     Err(ReadError::Refused(errno)) => Ok(Err(errno)),
                     Err(error) => Err(error),

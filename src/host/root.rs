@@ -1,6 +1,11 @@
 //! The folder below which every path of the machine lies.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Most paths get longer: room for a few names more.
+const SPARE: usize = 96;
 
 /// `/`, or the folder that `--root` names, for samples, tests and images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +20,14 @@ impl Root {
     /// Where the machine's `path` lies.
     #[must_use]
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.0.join(path.strip_prefix("/").unwrap_or(path))
+        let mut below = path.as_ref().as_os_str().as_bytes();
+        while let [b'/', rest @ ..] = below {
+            below = rest;
+        }
+        let mut whole = PathBuf::with_capacity(self.0.as_os_str().len() + below.len() + SPARE);
+        whole.push(&self.0);
+        whole.push(OsStr::from_bytes(below));
+        whole
     }
 
     /// Whether this is the machine itself.

@@ -27,13 +27,17 @@ pub const DEVICES: &str = "/sys/bus/mdev/devices";
 /// The folder of a parent.
 #[must_use]
 pub fn parent_folder(root: &Root, parent: &ParentName) -> PathBuf {
-    root.path(PARENTS).join(parent.as_str())
+    let mut folder = root.path(PARENTS);
+    folder.push(parent.as_str());
+    folder
 }
 
 /// The folder of an active device, by way of the bus.
 #[must_use]
 pub fn device_folder(root: &Root, uuid: MdevUuid) -> PathBuf {
-    root.path(DEVICES).join(uuid.to_string())
+    let mut folder = root.path(DEVICES);
+    folder.push(uuid.to_string());
+    folder
 }
 
 /// Reads a file's one line, without its end.
@@ -117,7 +121,9 @@ pub fn parents(root: &Root) -> Vec<ParentName> {
 }
 
 fn types_folder(root: &Root, parent: &ParentName) -> PathBuf {
-    parent_folder(root, parent).join("mdev_supported_types")
+    let mut folder = parent_folder(root, parent);
+    folder.push("mdev_supported_types");
+    folder
 }
 
 /// The folder of a type that a parent offers.
@@ -190,10 +196,8 @@ pub fn available(
         .iter()
         .map(|(parent, types)| Lines {
             folder: types_folder(root, parent),
-            files: types
-                .iter()
-                .map(|mdev_type| [mdev_type.as_str(), "/available_instances"].concat())
-                .collect(),
+            names: types.iter().map(|mdev_type| mdev_type.as_str()).collect(),
+            file: "available_instances",
         })
         .collect();
     let answers = kernel.read_lines(&folders, each, deadline);

@@ -102,10 +102,10 @@ impl Kernel for Sysfs {
                 worker.send(&parts, None)?;
                 while left > 0 {
                     let (errno, content) = worker.receive(deadline.or_after(each))?;
-                    let files = &folders[answers.len()].files;
+                    let names = &folders[answers.len()].names;
                     answers.push(Ok(match errno {
-                        0 => parse_lines(&content, files.len()),
-                        errno => vec![Err(Errno::from_raw(errno)); files.len()],
+                        0 => parse_lines(&content, names.len()),
+                        errno => vec![Err(Errno::from_raw(errno)); names.len()],
                     }));
                     left -= 1;
                 }
@@ -216,11 +216,10 @@ impl Worker {
                 Err(errno) => return Err(NoAnswer::NoWorker(errno)),
             }
         }
-        let mut answer = vec![0; ANSWER];
+        let mut answer = [0; ANSWER];
         let length =
             socket::recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).map_err(NoAnswer::NoWorker)?;
-        answer.truncate(length);
-        match answer.split_first_chunk() {
+        match answer[..length].split_first_chunk() {
             Some((errno, content)) => Ok((i32::from_ne_bytes(*errno), content.to_vec())),
             None => Err(NoAnswer::NoWorker(Errno::EPIPE)),
         }
@@ -310,14 +309,17 @@ fn keep_only(socket: OwnedFd) -> Result<OwnedFd, Errno> {
 fn answer(request: &[u8], mut send: impl FnMut(&[u8]) -> bool) -> bool {
     if let Some((READ_LINES, request)) = request.split_at_checked(1) {
         let mut rest = request;
+        let mut answer = Vec::with_capacity(ANSWER);
         while let Some((length, names)) = rest.split_first_chunk() {
             let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX);
             let (names, others) = names.split_at(length.min(names.len()));
-            let (errno, content) = match read_lines(names) {
-                Ok(content) => (0, content),
-                Err(errno) => (errno as i32, Vec::new()),
-            };
-            if !send(&[&errno.to_ne_bytes()[..], &content].concat()) {
+            answer.clear();
+            answer.extend(0_i32.to_ne_bytes());
+            if let Err(errno) = read_lines(names, &mut answer) {
+                answer.clear();
+                answer.extend((errno as i32).to_ne_bytes());
+            }
+            if !send(&answer) {
                 return false;
             }
             rest = others;
@@ -339,17 +341,22 @@ fn answer(request: &[u8], mut send: impl FnMut(&[u8]) -> bool) -> bool {
 fn request_for(folders: &[Lines]) -> (Vec<u8>, usize) {
     let mut request = Vec::new();
     let mut asked = 0;
-    for lines in folders {
-        let folder = lines.folder.as_os_str().as_bytes();
-        let names = lines.files.iter().map(String::as_bytes);
-        let names: Vec<&[u8]> = std::iter::once(folder).chain(names).collect();
-        let names = names.join(&0);
-        let length = u32::try_from(names.len()).unwrap_or(u32::MAX).to_ne_bytes();
-        if asked > 0 && READ_LINES.len() + request.len() + length.len() + names.len() > LARGEST {
+    for Lines { folder, names, file } in folders {
+        let start = request.len();
+        request.extend([0; 4]);
+        request.extend(folder.as_os_str().as_bytes());
+        for name in names {
+            request.push(0);
+            request.extend(name.as_bytes());
+            request.push(b'/');
+            request.extend(file.as_bytes());
+        }
+        if asked > 0 && READ_LINES.len() + request.len() > LARGEST {
+            request.truncate(start);
             break;
         }
-        request.extend(length);
-        request.extend(names);
+        let length = u32::try_from(request.len() - start - 4).unwrap_or(u32::MAX);
+        request[start..start + 4].copy_from_slice(&length.to_ne_bytes());
         asked += 1;
     }
     (request, asked)
@@ -390,12 +397,11 @@ fn read_once(file: &OwnedFd, content: &mut [u8]) -> Result<usize, Errno> {
 }
 
 /// Reads one line of each file of a folder; for each an errno or 0, the length, and the line.
-fn read_lines(request: &[u8]) -> Result<Vec<u8>, Errno> {
+fn read_lines(request: &[u8], answer: &mut Vec<u8>) -> Result<(), Errno> {
     let mut parts = request.split(|byte| *byte == 0);
     let folder = Path::new(OsStr::from_bytes(parts.next().unwrap_or_default()));
     let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = open(folder, directory, Mode::empty())?;
-    let mut answer = Vec::with_capacity(PAGE);
     for file in parts.take(MOST_LINES) {
         let mut line = [0; LINE];
         let read = openat(
@@ -413,7 +419,7 @@ fn read_lines(request: &[u8]) -> Result<Vec<u8>, Errno> {
         answer.push(u8::try_from(length).unwrap_or(u8::MAX));
         answer.extend(&line[..length]);
     }
-    Ok(answer)
+    Ok(())
 }
 
 /// What [`read_lines`] has answered about so many files.

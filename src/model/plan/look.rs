@@ -1,7 +1,7 @@
 //! A host as one plan sees it: what it was asked once is not asked again.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::model::inventory::{Inventory, Neighbour, Offer, Together};
 use crate::model::names::{ParentName, PoolName, TypeName};
 use crate::model::pool::{Pool, PoolError};
 
-/// How many more of a parent's types can be made.
+/// How many more of a parent's types can be made, in the types' order.
 type Counts = Vec<(TypeName, Option<u32>)>;
 
 type Memory<K, V> = RefCell<HashMap<K, V>>;
@@ -30,8 +30,19 @@ pub(super) struct Look<'a> {
     taken_at_most: Memory<PoolName, u32>,
     home: OnceCell<BTreeSet<u32>>,
     parents: OnceCell<Vec<ParentName>>,
+    standings: OnceCell<HashMap<ParentName, Standing>>,
     reserved: OnceCell<Vec<Record>>,
     refused: OnceCell<Vec<Together>>,
+}
+
+/// A parent among all parents, which are in the order of their GPUs' names, then of their own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// The same for all parents of a GPU.
+    pub(super) gpu: u32,
+    pub(super) parent: u32,
+    /// Whether it is a part of a GPU: one of its virtual functions.
+    pub(super) is_part: bool,
 }
 
 fn remember<K: Clone + Eq + Hash, V: Clone>(memory: &Memory<K, V>, key: &K, ask: impl FnOnce(&K) -> V) -> V {
@@ -59,6 +70,7 @@ impl<'a> Look<'a> {
             taken_at_most: Memory::default(),
             home: OnceCell::new(),
             parents: OnceCell::new(),
+            standings: OnceCell::new(),
             reserved: OnceCell::new(),
             refused: OnceCell::new(),
         }
@@ -72,37 +84,70 @@ impl<'a> Look<'a> {
 
     pub(super) fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
         let known = |all: &HashMap<ParentName, Counts>| {
-            let counts = all.get(parent)?.iter();
-            let mut counts = counts.filter(|(known, _)| known == mdev_type);
-            counts.next().map(|(_, count)| *count)
+            let counts = all.get(parent)?;
+            let at = counts.binary_search_by(|(known, _)| known.cmp(mdev_type)).ok()?;
+            Some(counts[at].1)
         };
         if let Some(count) = known(&self.available.borrow()) {
             return count;
         }
-        self.ask_available([(parent, vec![mdev_type])].into());
+        self.ask_available(vec![(parent, vec![mdev_type])]);
         known(&self.available.borrow()).flatten()
     }
 
-    /// Asks for all of these at once that are not known yet: they will be needed.
-    pub(super) fn ask_available(&self, mut wanted: BTreeMap<&ParentName, Vec<&TypeName>>) {
+    /// Asks for all of these at once that are not known yet: they will be needed. A parent is there once at most.
+    pub(super) fn ask_available(&self, mut wanted: Vec<(&ParentName, Vec<&TypeName>)>) {
         let mut all = self.available.borrow_mut();
-        for (parent, types) in &mut wanted {
+        wanted.retain_mut(|(parent, types)| {
             types.sort_unstable();
             types.dedup();
             if let Some(known) = all.get(*parent) {
                 types.retain(|mdev_type| known.iter().all(|(known, _)| known != *mdev_type));
             }
-        }
-        let unknown = wanted.into_iter().filter(|(_, types)| !types.is_empty());
-        let unknown: Vec<(&ParentName, Vec<&TypeName>)> = unknown.collect();
-        if unknown.is_empty() {
+            !types.is_empty()
+        });
+        if wanted.is_empty() {
             return;
         }
-        let counts = self.inventory.available(&unknown);
-        for ((parent, types), counts) in unknown.into_iter().zip(counts) {
-            let counts = types.into_iter().cloned().zip(counts);
-            all.entry(parent.clone()).or_default().extend(counts);
+        let counts = self.inventory.available(&wanted);
+        for ((parent, types), counts) in wanted.into_iter().zip(counts) {
+            let known = all.entry(parent.clone()).or_default();
+            known.extend(types.into_iter().cloned().zip(counts));
+            known.sort_unstable();
         }
+    }
+
+    /// Where a parent stands among all parents.
+    pub(super) fn standing(&self, parent: &ParentName) -> Standing {
+        let all = self.standings.get_or_init(|| {
+            let mut parents: Vec<_> = self
+                .parents()
+                .iter()
+                .map(|parent| (self.gpu(parent), parent))
+                .collect();
+            parents.sort_unstable();
+            let mut before: Option<(Rc<str>, u32)> = None;
+            let standings = parents.into_iter().zip(0..).map(|((gpu, parent), number)| {
+                let first = match &before {
+                    Some((other, first)) if *other == gpu => *first,
+                    _ => number,
+                };
+                let standing = Standing {
+                    gpu: first,
+                    parent: number,
+                    is_part: *gpu != *parent.as_str(),
+                };
+                before = Some((gpu, first));
+                (parent.clone(), standing)
+            });
+            standings.collect()
+        });
+        // One that is no parent any more comes last.
+        all.get(parent).copied().unwrap_or(Standing {
+            gpu: u32::MAX,
+            parent: u32::MAX,
+            is_part: false,
+        })
     }
 
     pub(super) fn gpu(&self, parent: &ParentName) -> Rc<str> {

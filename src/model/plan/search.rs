@@ -144,41 +144,43 @@ impl Planner<'_> {
                 (one.member, one.rank, &one.place.parent)
             }),
             Placement::Pack | Placement::Spread => {
+                order.retain(|index| {
+                    let one = &choice.candidates[*index];
+                    one.way != Way::Make || !self.is_out(choice, one)
+                });
                 self.ask_for_room(choice, &order);
                 // Of a GPU's functions, all of them count together.
-                let mut lefts: HashMap<(Rc<str>, &TypeName), u32> = HashMap::new();
+                let mut lefts: HashMap<(u32, &TypeName), u32> = HashMap::new();
                 let mut keyed: Vec<_> = order
                     .into_iter()
                     .filter_map(|index| {
                         let one = &choice.candidates[index];
-                        // Those that the driver calls full need no place in the order.
-                        if one.way == Way::Make && self.is_out(choice, one) {
-                            return None;
-                        }
                         let left = self.left_here(&one.place);
+                        // Those that the driver calls full need no place in the order.
                         if one.way == Way::Make && !self.may_have_room(&one.place, left) {
                             return None;
                         }
                         let Place {
                             parent, mdev_type, ..
                         } = &one.place;
-                        let gpu = self.look.gpu(parent);
-                        let left = if *gpu == *parent.as_str() {
-                            left.unwrap_or_default()
-                        } else {
-                            *lefts.entry((gpu.clone(), mdev_type)).or_insert_with(|| {
+                        let standing = self.look.standing(parent);
+                        let left = if standing.is_part {
+                            *lefts.entry((standing.gpu, mdev_type)).or_insert_with(|| {
                                 let offer = self.look.offer(parent, mdev_type);
                                 self.left(&one.place, offer.and_then(|offer| offer.most))
                             })
+                        } else {
+                            left.unwrap_or_default()
                         };
                         let (fewest, most) = match pool.placement {
                             Placement::Spread => (0, Reverse(left)),
                             _ => (left, Reverse(0)),
                         };
-                        Some(((fewest, most, gpu, one.member, one.rank, parent), index))
+                        let key = (fewest, most, standing.gpu, one.member, one.rank, standing.parent);
+                        Some((key, index))
                     })
                     .collect();
-                keyed.sort();
+                keyed.sort_unstable();
                 order = keyed.into_iter().map(|(_, index)| index).collect();
             }
         }
@@ -187,17 +189,20 @@ impl Planner<'_> {
 
     /// Asks each parent's driver at once for all that these candidates need.
     fn ask_for_room(&self, choice: &Choice, candidates: &[usize]) {
-        let mut types: BTreeMap<&ParentName, Vec<&TypeName>> = BTreeMap::new();
+        let mut wanted: Vec<(&ParentName, Vec<&TypeName>)> = Vec::new();
+        let mut places: HashMap<&ParentName, usize> = HashMap::new();
         for index in candidates {
             let one = &choice.candidates[*index];
-            if one.way == Way::Make && !self.is_out(choice, one) {
-                types
-                    .entry(&one.place.parent)
-                    .or_default()
-                    .push(&one.place.mdev_type);
+            if one.way != Way::Make {
+                continue;
             }
+            let place = *places.entry(&one.place.parent).or_insert_with(|| {
+                wanted.push((&one.place.parent, Vec::new()));
+                wanted.len() - 1
+            });
+            wanted[place].1.push(&one.place.mdev_type);
         }
-        self.look.ask_available(types);
+        self.look.ask_available(wanted);
     }
 
     /// What is placed so far, as far as it decides what else fits: parents of a kind are alike.
