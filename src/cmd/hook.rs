@@ -14,7 +14,7 @@ use crate::host::ledger::Ledger;
 use crate::host::machine::{self, Machine};
 use crate::host::prepare::{self, Extent, Request};
 use crate::host::root::Root;
-use crate::host::{definitions, log as journal, processes, release};
+use crate::host::{daemons, definitions, log as journal, release};
 use crate::model::claim::Claimant;
 use crate::model::domain::{Domain, Mark};
 use crate::model::hook_call::Event;
@@ -111,7 +111,7 @@ impl Call<'_> {
         let request = Request {
             claimant,
             name: name.to_owned(),
-            daemon: processes::libvirt_daemon(root),
+            daemon: daemons::calling(root),
             besides: plan::besides(&domain, &wanted),
             wanted,
             affinity: domain.affinity,

@@ -7,10 +7,11 @@ use clap::ValueEnum;
 
 use super::format::put;
 use super::{Status, complain, output};
+use crate::host::daemons::{self, Reloaded};
 use crate::host::hook_link::{self, Form};
 use crate::host::kernel::Kernel;
 use crate::host::ledger::Ledger;
-use crate::host::processes::{self, Process};
+use crate::host::processes::Process;
 use crate::host::root::Root;
 use crate::model::claim::Claimant;
 
@@ -160,13 +161,20 @@ fn shown(given: &Path, folder: &Path, path: &Path) -> String {
 
 /// Sees to the daemons that run: they look for hooks when they start and when they are reloaded.
 fn after(root: &Root, reload: bool) -> anyhow::Result<Status> {
-    let daemons = processes::libvirt_daemons(root);
+    let daemons = daemons::all(root);
     let mut text = String::new();
     for daemon in &daemons {
         let Process { id, name, .. } = daemon;
         if reload && root.is_machine() {
-            processes::reload(daemon).with_context(|| format!("cannot reload {name} ({})", id.pid))?;
+            let reloaded =
+                daemons::reload(daemon).with_context(|| format!("cannot reload {name} ({})", id.pid))?;
             put!(&mut text, "reloaded {name} ({})\n", id.pid);
+            if reloaded == Reloaded::Starting {
+                complain(&format!(
+                    "automdev: warning: {name} ({}) has not begun to serve yet and may not look for hooks; later: systemctl reload {name}",
+                    id.pid
+                ));
+            }
         } else {
             put!(
                 &mut text,

@@ -4,6 +4,7 @@ pub mod callouts;
 pub mod check;
 pub mod clock;
 pub mod create;
+pub mod daemons;
 pub mod definitions;
 pub mod detached;
 pub mod files;

@@ -4,11 +4,6 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::root::Root;
 use crate::model::claim::ProcessId;
@@ -66,60 +61,6 @@ pub fn is_called_with(root: &Root, pid: u32, text: &str) -> bool {
     }
     line.split(|byte| *byte == 0)
         .any(|argument| argument == text.as_bytes())
-}
-
-/// The libvirt daemon among a process's ancestors: the one that called the hook.
-#[must_use]
-pub fn libvirt_daemon(root: &Root) -> Option<ProcessId> {
-    const MOST_ANCESTORS: usize = 16;
-    let mut pid = nix::unistd::getppid().as_raw().unsigned_abs();
-    for _ in 0..MOST_ANCESTORS {
-        let process = find(root, pid)?;
-        if is_libvirt_daemon(&process) {
-            return Some(process.id);
-        }
-        pid = process.parent;
-    }
-    None
-}
-
-fn is_libvirt_daemon(process: &Process) -> bool {
-    matches!(process.name.as_str(), "libvirtd" | "virtqemud")
-}
-
-/// All libvirt daemons that start QEMUs, in the order of their numbers.
-#[must_use]
-pub fn libvirt_daemons(root: &Root) -> Vec<Process> {
-    let entries = fs::read_dir(root.path("/proc")).into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut found: Vec<Process> = pids
-        .filter_map(|pid| find(root, pid))
-        .filter(is_libvirt_daemon)
-        .collect();
-    found.sort_by_key(|process| process.id.pid);
-    found
-}
-
-/// Lets a daemon of this machine's read its settings again, and look for hooks: by systemd, which then knows of it, where
-/// that has started it, else as its unit's `ExecReload=` does.
-///
-/// # Errors
-/// It is not ours to tell, or has ended.
-pub fn reload(daemon: &Process) -> Result<(), Errno> {
-    let by_systemd = Path::new("/run/systemd/system").is_dir()
-        && Command::new("/usr/bin/systemctl")
-            .args(["reload", &daemon.name])
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-    if by_systemd {
-        return Ok(());
-    }
-    let pid = i32::try_from(daemon.id.pid).map_err(|_| Errno::ESRCH)?;
-    kill(Pid::from_raw(pid), Signal::SIGHUP)
 }
 
 /// A process that has a file open.

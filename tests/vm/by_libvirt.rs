@@ -5,7 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::{
-    A, B, Definition, DomainXml, Guest, Host, Install, Virsh, eventually, files, virsh, virsh_fails,
+    A, B, Definition, DomainXml, Guest, Host, Install, Virsh, call, eventually, files, libvirt, virsh,
+    virsh_fails,
 };
 
 /// The line of the hook's that virsh shows.
@@ -287,5 +288,24 @@ fn a_users_own_libvirt_is_not_disturbed_unless_a_domain_is_marked() {
         "automdev: marked: cannot create its mediated devices: only root may; start the domain under qemu:///system"
     );
     assert!(session(&["destroy", "plain"]).0);
+    host.assert_clean();
+}
+
+/// As where both have just been installed: while its drivers start, it pays a reload no heed.
+#[test]
+fn a_libvirt_that_has_only_just_started_is_waited_for() {
+    let host = Host::new();
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    libvirt::start();
+    let called = call(Command::new("automdev").args(["install-hook", "--reload"]), b"");
+    assert_eq!((called.status, called.stderr.as_str()), (Some(0), ""));
+    assert!(called.stdout.contains("\nreloaded libvirtd ("), "{called:?}");
+
+    DomainXml::new("early").with(A).define();
+    virsh(&["start", "early"]);
+    host.assert_device(A, "mtty", "mtty-2");
+    virsh(&["destroy", "early"]);
+    host.assert_no_device(A);
+    virsh(&["undefine", "early"]);
     host.assert_clean();
 }

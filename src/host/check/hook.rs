@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::host::daemons;
 use crate::host::files;
 use crate::host::hook_link::{self, FOLDER, PROGRAM};
-use crate::host::processes;
 use crate::host::root::Root;
 use crate::model::finding::{Area, Finding};
 use crate::model::names::printable;
@@ -89,7 +89,7 @@ fn installed(root: &Root, folder: &Path, link: &Path, others: &[PathBuf]) -> Vec
         .map(|link| link.ctime())
         .unwrap_or_default();
     let mut found = Vec::new();
-    for daemon in processes::libvirt_daemons(root) {
+    for daemon in daemons::all(root) {
         let Some(begun) = began(root, daemon.id.start) else {
             continue;
         };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::clock::Deadline;
+use super::super::daemons;
 use super::super::ledger::{self, Ledger, LedgerError, LockError};
 use super::super::life;
 use super::super::machine::Machine;
-use super::super::processes;
 use super::super::survey::{Survey, SurveyError};
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claimant, Holdings, SCHEMA};
@@ -156,7 +156,7 @@ fn claim(
 ) -> Result<Vec<MdevUuid>, PickError> {
     let claimant = Claimant::Domain(request.domain);
     let devices: Vec<MdevUuid> = picked.iter().map(|(_, device)| *device).collect();
-    let daemons = processes::libvirt_daemons(&machine.root);
+    let daemons = daemons::all(&machine.root);
     let daemon = daemons.first().ok_or(PickError::NoDaemon)?.id;
     let boot = ledger::boot(&machine.root)?;
     // What it has besides stays.
