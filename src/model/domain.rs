@@ -13,6 +13,7 @@
 //! An explicit attribute wins over the list. The elements are those of libvirt's formatdomain, "Host device
 //! assignment".
 
+mod glance;
 mod list;
 mod read;
 pub(crate) mod xml;
@@ -21,6 +22,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use self::glance::{Plain, glance};
 pub(crate) use self::list::{List, ListElement, ListEntry};
 pub(crate) use self::read::{Reading, read};
 pub use self::xml::{child, decode, of_status, parse_document};

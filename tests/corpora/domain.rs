@@ -1,8 +1,9 @@
-//! Whatever the bytes, a domain is read, or it is told where it is wrong, in words that harm no terminal.
+//! Whatever the bytes, a domain is read, or it is told where it is wrong, in words that harm no terminal. Where a glance
+//! says that it has no mediated device, it has none.
 
 use automdev::cmd::colour::Palette;
 use automdev::cmd::diagnostic::Diagnostic;
-use automdev::model::domain::{Domain, decode};
+use automdev::model::domain::{Domain, decode, glance};
 use automdev::model::fault::{Fault, MOST_FAULTS, Place};
 
 fn check_faults(text: &str, faults: &[Fault]) {
@@ -30,8 +31,13 @@ pub(crate) fn check(bytes: &[u8]) {
     match decode(bytes.to_vec()) {
         Err((text, fault)) => check_faults(&text, &[fault]),
         Ok(text) => {
-            if let Err(faults) = Domain::parse(&text) {
-                check_faults(&text, &faults);
+            let seen = glance(&text);
+            match (Domain::parse(&text), seen) {
+                (Ok(domain), Some(plain)) => {
+                    assert_eq!((domain.hostdevs.len(), domain.uuid), (0, plain.uuid), "{text}");
+                }
+                (Ok(_), None) => {}
+                (Err(faults), _) => check_faults(&text, &faults),
             }
         }
     }
