@@ -1,33 +1,34 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
-use super::ledger::{self, Ledger, Lock, LockError, Swap};
-use super::life;
+use super::ledger::{Ledger, Lock, LockError, Swap};
 use super::machine::Machine;
 use super::pools::swap;
-use super::processes;
 use super::release::{self, Pace};
 use super::remove;
 use super::survey::Survey;
 use super::sysfs;
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claimant, Holdings, Kind, Life, ProcessId, Record, SCHEMA, State};
-use crate::model::inventory::{Inventory, Together};
+use crate::model::claim::{Claimant, ProcessId};
+use crate::model::inventory::Together;
 use crate::model::names::{MdevUuid, ParentName, TypeName};
-use crate::model::plan::{self, Action, Adoption, Patience, Place, Plan, Wait, Wanted};
+use crate::model::plan::{self, Action, Patience, Place, Plan, Wait, Wanted};
 use crate::model::pool::MemberKind;
 
 mod bounds;
 mod error;
 mod making;
+mod reserve;
+mod waiting;
 
 use bounds::Bounds;
 pub use error::{NotCreated, PrepareError};
 use making::Made;
+use reserve::device_of;
+use waiting::waits;
 
 /// Who wants devices.
 #[derive(Debug, Clone)]
@@ -262,98 +263,6 @@ impl Preparation<'_> {
         Ok(plan)
     }
 
-    /// Waits, holding no lock, until it is worth looking again.
-    fn wait(&self, uuid: MdevUuid, wait: &Wait, until: Deadline) {
-        match wait {
-            Wait::Claim(claimant, name) => {
-                log::info!(uuid:%; "waiting for {name} to give {uuid} back");
-                until.poll(|| (!self.is_pending(uuid, *claimant)).then_some(()));
-            }
-            Wait::Users => {
-                log::info!(uuid:%; "waiting until nobody uses {uuid}, which is to be made anew");
-                let nodes = sysfs::nodes(&self.machine.root, uuid);
-                until.poll(|| {
-                    processes::users(&self.machine.root, &nodes)
-                        .is_empty()
-                        .then_some(())
-                });
-            }
-            Wait::Late(places) => {
-                let shown: Vec<String> = places
-                    .iter()
-                    .map(|(parent, mdev_type)| format!("{mdev_type} on {parent}"))
-                    .collect();
-                let seconds = until.left().as_secs_f64();
-                log::info!(uuid:%; "waiting up to {seconds:.0} s for {}, which this host does not offer yet, for {uuid}", shown.join(" or "));
-                until.poll(|| {
-                    let root = &self.machine.root;
-                    let mut places = places.iter();
-                    places
-                        .any(|(parent, mdev_type)| sysfs::is_registered(root, parent, mdev_type))
-                        .then_some(())
-                });
-            }
-            Wait::Creation(parent) => {
-                log::info!(uuid:%, parent:%; "waiting for the driver of {parent} to come to an end of making {uuid}");
-                until.poll(|| (!self.ledger.is_being_made(uuid)).then_some(()));
-            }
-            Wait::LateMembers(members) => {
-                let shown: Vec<String> = members
-                    .iter()
-                    .map(|(mdev_type, _)| mdev_type.to_string())
-                    .collect();
-                let seconds = until.left().as_secs_f64();
-                log::info!(uuid:%; "waiting up to {seconds:.0} s for a parent that offers {}, for {uuid}", shown.join(" or "));
-                until.poll(|| {
-                    let root = &self.machine.root;
-                    let is_there = |parent: &ParentName| {
-                        members.iter().any(|(mdev_type, globs)| {
-                            let is_meant =
-                                globs.is_empty() || globs.iter().any(|glob| glob.matches(parent.as_str()));
-                            is_meant && sysfs::is_registered(root, parent, mdev_type)
-                        })
-                    };
-                    sysfs::parents(root).iter().any(is_there).then_some(())
-                });
-            }
-            Wait::Others(others) => {
-                log::debug!(uuid:%; "waiting for {} other devices that are being made or removed", others.len());
-                until.poll(|| {
-                    let is_over = |other: &MdevUuid| !self.ledger.is_under_way(*other);
-                    others.iter().all(is_over).then_some(())
-                });
-            }
-            Wait::Busy(devices) => {
-                log::debug!(uuid:%; "waiting for {} devices that others are at work on", devices.len());
-                until.poll(|| {
-                    let mut devices = devices.iter();
-                    devices.any(|device| !self.ledger.is_busy(*device)).then_some(())
-                });
-            }
-            Wait::Room(Place { parent, .. }) => {
-                log::info!(uuid:%, parent:%; "waiting for room on {parent} for {uuid}, where a device is about to go");
-                let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
-                until.poll(|| (!survey.is_leaving(parent)).then_some(()));
-            }
-            Wait::Removal(parent) => {
-                log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
-                until.poll(|| {
-                    sysfs::inode_below(&self.machine.root, parent, uuid)
-                        .is_none()
-                        .then_some(())
-                });
-            }
-        }
-    }
-
-    fn is_pending(&self, uuid: MdevUuid, claimant: Claimant) -> bool {
-        let Ok(Some(claim)) = self.ledger.claim(uuid, claimant) else {
-            return false;
-        };
-        let life = life::of_claimant(&self.machine.root, claimant, &claim);
-        matches!(life, Life::Starting | Life::Pending)
-    }
-
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {
         self.note_holdings(plan, held)?;
         let mut made = Made::new(&self.machine, self.ledger, self.request.claimant);
@@ -403,137 +312,6 @@ impl Preparation<'_> {
             swaps.iter().any(is_other).then_some(wanted.uuid)
         })
     }
-
-    /// Notes what the claimant may claim: what it wants, or has instead, and what it still has.
-    fn note_holdings(&self, plan: &Plan, held: &[MdevUuid]) -> Result<(), PrepareError> {
-        let Request { claimant, name, .. } = self.request;
-        let wanted = plan.devices.iter();
-        let mut devices: Vec<MdevUuid> = wanted.map(|(wanted, action)| device_of(wanted, action)).collect();
-        devices.extend(held);
-        devices.sort_unstable();
-        devices.dedup();
-        if devices.is_empty() {
-            return Ok(self.ledger.drop_holdings(*claimant)?);
-        }
-        let holdings = Holdings {
-            schema: SCHEMA,
-            name: name.clone(),
-            devices,
-        };
-        if self.ledger.holdings(*claimant).ok().flatten().as_ref() == Some(&holdings) {
-            return Ok(());
-        }
-        Ok(self.ledger.write_holdings(*claimant, &holdings)?)
-    }
-
-    /// Writes the records of what is to be made, and all claims.
-    fn reserve(&self, plan: &Plan, made: &mut Made<'_>) -> Result<(), PrepareError> {
-        let boot = ledger::boot(&self.machine.root)?;
-        for (wanted, action) in &plan.devices {
-            let uuid = device_of(wanted, action);
-            match action {
-                Action::Create(place) => {
-                    if let Some(device) = replaced(place) {
-                        self.lock_pools_own(device, made)?;
-                        let swap = swap::note(device, uuid, place);
-                        self.ledger.write_swap(&swap)?;
-                        made.swaps.push(swap);
-                    }
-                    let record = Record {
-                        schema: SCHEMA,
-                        kind: Kind::Mdev,
-                        uuid,
-                        parent: place.parent.clone(),
-                        mdev_type: place.mdev_type.clone(),
-                        attributes: place.attributes.clone(),
-                        state: State::Creating,
-                        inode: None,
-                        boot: boot.clone(),
-                        pool: place.pool.clone(),
-                    };
-                    made.before.extend(self.ledger.record(uuid)?);
-                    self.ledger.write_record(&record)?;
-                    made.records.push(record);
-                    made.starts.insert(uuid, place.start);
-                }
-                Action::Adopt(active, adoption) => self.adopt(uuid, active, *adoption)?,
-                Action::HandOut(_, active) => {
-                    self.lock_pools_own(uuid, made)?;
-                    self.adopt(uuid, active, Adoption::AsDefined)?;
-                }
-                Action::Keep(_) | Action::Remake(..) | Action::Wait(_) | Action::Refuse(..) => {}
-            }
-            let claim = life::new_claim(
-                &self.machine.root,
-                boot.clone(),
-                &self.request.name,
-                self.request.daemon,
-            );
-            if !self.ledger.is_claimed_by(uuid, self.request.claimant) {
-                made.claims.push(uuid);
-            }
-            self.take_over(uuid)?;
-            self.ledger.write_claim(uuid, self.request.claimant, &claim)?;
-        }
-        Ok(())
-    }
-
-    /// Locks a device of a pool's own. Under the host's lock nothing is waited for: whoever has it now lets go of it
-    /// at once, or is at work on it.
-    fn lock_pools_own(&self, device: MdevUuid, made: &mut Made<'_>) -> Result<(), PrepareError> {
-        const SHORT: Duration = Duration::from_millis(20);
-        if self.locked.contains(&device) {
-            return Ok(());
-        }
-        match self.ledger.lock_devices([device], Deadline::after(SHORT)) {
-            Ok(locks) => made.locks.extend(locks),
-            Err(LockError::TimedOut { .. }) => return Err(PrepareError::Lost { device }),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    /// Drops the claims of those who are gone: what the plan gives here is nobody else's.
-    fn take_over(&self, uuid: MdevUuid) -> Result<(), PrepareError> {
-        for other in self.ledger.claimants_of(uuid)? {
-            if other != self.request.claimant {
-                log::warn!(uuid:%; "{other} claimed {uuid} and is gone; it is given to {}", self.request.name);
-                self.ledger.drop_claim(uuid, other)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn adopt(
-        &self,
-        uuid: MdevUuid,
-        active: &crate::model::inventory::Active,
-        adoption: Adoption,
-    ) -> Result<(), PrepareError> {
-        // A record of ours that is not about this device is about one that is gone.
-        self.ledger.drop_record(uuid)?;
-        let crate::model::inventory::Active {
-            parent, mdev_type, ..
-        } = active;
-        let name = &self.request.name;
-        match adoption {
-            Adoption::AsDefined => {
-                log::info!(uuid:%, parent:%, mdev_type:%; "{uuid} ({mdev_type} on {parent}) was there before; {name} uses it and leaves it standing");
-            }
-            Adoption::Undefined => {
-                log::warn!(uuid:%, parent:%, mdev_type:%; "{uuid} ({mdev_type} on {parent}) was there before, and this host has no definition of it; {name} uses it and leaves it standing");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The device that a wanted one is: itself, or another of its pool's.
-fn device_of(wanted: &Wanted, action: &Action) -> MdevUuid {
-    match action {
-        Action::HandOut(device, _) => *device,
-        _ => wanted.uuid,
-    }
 }
 
 /// The device that makes way for the one of this place.
@@ -542,13 +320,4 @@ fn replaced(place: &Place) -> Option<MdevUuid> {
         MemberKind::Device(device) => Some(device),
         MemberKind::Type | MemberKind::Definition(_) => None,
     }
-}
-
-/// All that the plan waits for.
-fn waits(plan: &Plan) -> Vec<(MdevUuid, Wait)> {
-    let waits = plan.devices.iter().filter_map(|(wanted, action)| match action {
-        Action::Wait(wait) => Some((wanted.uuid, wait.clone())),
-        _ => None,
-    });
-    waits.collect()
 }
