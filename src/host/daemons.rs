@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -41,11 +42,19 @@ fn is_daemon(process: &Process) -> bool {
     matches!(process.name.as_str(), "libvirtd" | "virtqemud")
 }
 
-/// All libvirt daemons that start QEMUs, in the order of their numbers.
+/// The host's own libvirt daemons that start QEMUs, in the order of their numbers: those of root, whom `/proc` belongs to.
+/// A user's own (`qemu:///session`) has no right to make devices, and any user may call a process so.
 #[must_use]
 pub fn all(root: &Root) -> Vec<Process> {
-    let entries = fs::read_dir(root.path("/proc")).into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let proc = root.path("/proc");
+    let Ok(owner) = fs::metadata(&proc).map(|found| found.uid()) else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (entry.metadata().ok()?.uid() == owner).then_some(pid)
+    });
     let mut found: Vec<Process> = pids.filter_map(|pid| find(root, pid)).filter(is_daemon).collect();
     found.sort_by_key(|process| process.id.pid);
     found

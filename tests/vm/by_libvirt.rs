@@ -287,6 +287,12 @@ fn a_users_own_libvirt_is_not_disturbed_unless_a_domain_is_marked() {
         our_line(&complaint),
         "automdev: marked: cannot create its mediated devices: only root may; start the domain under qemu:///system"
     );
+    // The user's daemon is none of the host's.
+    let reloaded = call(Command::new("automdev").args(["install-hook", "--reload"]), b"");
+    assert_eq!((reloaded.status, reloaded.stderr.as_str()), (Some(0), ""));
+    let said = |text: &str| reloaded.stdout.matches(text).count();
+    assert_eq!(said("reloaded libvirtd ("), said("reloaded "), "{reloaded:?}");
+    assert!(said("reloaded ") <= 1, "{reloaded:?}");
     assert!(session(&["destroy", "plain"]).0);
     host.assert_clean();
 }
