@@ -18,6 +18,7 @@ pub mod log;
 pub mod machine;
 pub mod numa;
 pub mod overview;
+mod pipes;
 pub mod pools;
 pub mod prepare;
 pub mod processes;

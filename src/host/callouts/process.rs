@@ -2,21 +2,20 @@
 
 #![allow(unsafe_code, reason = "what happens between fork and exec has no safe form")]
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::host::clock::Deadline;
+use crate::host::pipes::{Input, Output};
 
 /// More of what a script prints is thrown away.
 const MOST_OUTPUT: usize = 64 << 10;
@@ -92,8 +91,8 @@ pub(super) fn run(script: &Path, arguments: &[String], input: &[u8], deadline: D
                 (None, signal) => Ending::Killed(signal.unwrap_or_default()),
             }
         }),
-        stdout: running.stdout.kept,
-        stderr: running.stderr.kept,
+        stdout: running.stdout.into_bytes(),
+        stderr: running.stderr.into_bytes(),
     })
 }
 
@@ -113,36 +112,25 @@ fn keep_nothing() {
 
 struct Running<'a> {
     child: Child,
-    stdin: Option<ChildStdin>,
-    input: &'a [u8],
+    stdin: Input<'a>,
     stdout: Output,
     stderr: Output,
 }
 
 impl<'a> Running<'a> {
     fn new(mut child: Child, input: &'a [u8]) -> io::Result<Self> {
-        let stdin = child.stdin.take();
-        let stdout = Output::new(child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>));
-        let stderr = Output::new(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Pipe>));
-        for pipe in [stdout.fd(), stderr.fd(), stdin.as_ref().map(AsFd::as_fd)]
-            .into_iter()
-            .flatten()
-        {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
         Ok(Running {
+            stdin: Input::new(child.stdin.take(), input)?,
+            stdout: Output::new(child.stdout.take(), MOST_OUTPUT)?,
+            stderr: Output::new(child.stderr.take(), MOST_OUTPUT)?,
             child,
-            stdin,
-            input,
-            stdout,
-            stderr,
         })
     }
 
     /// Its status; none where its time has passed, and it is dead.
     fn until(&mut self, deadline: Deadline) -> Option<ExitStatus> {
         loop {
-            self.write();
+            self.stdin.write();
             self.stdout.read();
             self.stderr.read();
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -162,27 +150,14 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn write(&mut self) {
-        let Some(pipe) = &mut self.stdin else { return };
-        while !self.input.is_empty() {
-            match pipe.write(self.input) {
-                Ok(written) => self.input = &self.input[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // It does not want to read more, which is its right.
-                Err(_) => break,
-            }
-        }
-        self.stdin = None;
-    }
-
     fn pause(&self, deadline: Deadline) {
         let mut watched = Vec::new();
         let outputs = [self.stdout.fd(), self.stderr.fd()];
         for fd in outputs.into_iter().flatten() {
             watched.push(PollFd::new(fd, PollFlags::POLLIN));
         }
-        if let Some(pipe) = &self.stdin {
-            watched.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        if let Some(pipe) = self.stdin.fd() {
+            watched.push(PollFd::new(pipe, PollFlags::POLLOUT));
         }
         let pause = deadline.left().min(PAUSE);
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
@@ -195,51 +170,5 @@ impl<'a> Running<'a> {
         let _ = killpg(group, Signal::SIGKILL);
         Deadline::after(DYING).poll(|| self.child.try_wait().transpose());
         None
-    }
-}
-
-trait Pipe: Read + AsFd {}
-
-impl<T: Read + AsFd> Pipe for T {}
-
-/// What a script prints.
-struct Output {
-    pipe: Option<Box<dyn Pipe>>,
-    kept: Vec<u8>,
-}
-
-impl Output {
-    fn new(pipe: Option<Box<dyn Pipe>>) -> Self {
-        Output {
-            pipe,
-            kept: Vec::new(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.pipe.is_some()
-    }
-
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(|pipe| pipe.as_fd())
-    }
-
-    /// Reads what is there, but not for ever: a script may print faster than it is read.
-    fn read(&mut self) {
-        const MOST_PARTS: u32 = 16;
-        let mut part = [0; 4096];
-        for _ in 0..MOST_PARTS {
-            let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(&mut part) {
-                Ok(0) => self.pipe = None,
-                Ok(length) => {
-                    let room = MOST_OUTPUT.saturating_sub(self.kept.len());
-                    self.kept.extend(&part[..length.min(room)]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.pipe = None,
-            }
-        }
     }
 }
