@@ -1,13 +1,14 @@
 //! Reads the text that a command is about, and shows what is wrong with it.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use super::colour::Palette;
 use super::diagnostic::Diagnostic;
 use super::{Status, complain};
 use crate::model::domain::{MOST_BYTES, decode};
+use crate::model::far::plan::{SEPARATOR, STANDARD_INPUT, document_name};
 use crate::model::fault::{Fault, MOST_FAULTS};
 use crate::model::names::printable;
 
@@ -76,17 +77,53 @@ impl Input {
                 }
             }
             None if io::stdin().is_terminal() => Err(InputError::Terminal),
-            _ => Self::read_all(io::stdin().lock(), "standard input".to_owned(), None),
+            _ => Self::read_all(io::stdin().lock(), STANDARD_INPUT.to_owned(), None),
         }
+    }
+
+    /// Reads standard input as several documents, one behind the other as they are asked for, with a NUL byte behind each
+    /// (behind the last it may be missing). `file` is none where nobody named it.
+    pub fn documents(file: Option<&Path>) -> impl Iterator<Item = Result<Self, InputError>> + use<> {
+        let mut number = 0;
+        let mut is_over = false;
+        let mut is_person = file.is_none() && io::stdin().is_terminal();
+        std::iter::from_fn(move || {
+            if std::mem::take(&mut is_person) {
+                is_over = true;
+                return Some(Err(InputError::Terminal));
+            }
+            if is_over {
+                return None;
+            }
+            let name = document_name(number);
+            let mut bytes = Vec::new();
+            let read = io::stdin().lock().take(most()).read_until(SEPARATOR, &mut bytes);
+            if let Err(source) = read {
+                is_over = true;
+                return Some(Err(InputError::Unreadable { name, source }));
+            }
+            // Where a document is too large, nobody knows where the next one begins.
+            is_over = bytes.last() != Some(&SEPARATOR);
+            if !is_over {
+                bytes.pop();
+            }
+            if is_over && bytes.len() <= MOST_BYTES && bytes.trim_ascii().is_empty() {
+                return None;
+            }
+            number += 1;
+            Some(Self::of_bytes(bytes, name, None))
+        })
     }
 
     fn read_all(reader: impl Read, name: String, path: Option<PathBuf>) -> Result<Self, InputError> {
         let mut bytes = Vec::new();
-        // One more than may be, to know that there is more.
-        let most = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        if let Err(source) = reader.take(most).read_to_end(&mut bytes) {
+        if let Err(source) = reader.take(most()).read_to_end(&mut bytes) {
             return Err(InputError::Unreadable { name, source });
         }
+        Self::of_bytes(bytes, name, path)
+    }
+
+    fn of_bytes(bytes: Vec<u8>, name: String, path: Option<PathBuf>) -> Result<Self, InputError> {
         match decode(bytes) {
             Ok(text) => Ok(Input { name, path, text }),
             Err((text, fault)) => Err(InputError::NotText {
@@ -127,6 +164,11 @@ impl Input {
             ));
         }
     }
+}
+
+/// One byte more than may be, to know that there is more.
+fn most() -> u64 {
+    u64::try_from(MOST_BYTES).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// The path for people: as it is, or quoted where it would do something to the terminal.

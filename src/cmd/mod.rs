@@ -11,6 +11,7 @@ pub mod define;
 pub mod diagnostic;
 pub mod format;
 pub mod hook;
+pub mod hosts;
 pub mod hotplug;
 pub mod input;
 pub mod install_hook;

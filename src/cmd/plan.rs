@@ -1,12 +1,13 @@
 //! `automdev plan`: what a start of a domain would do on this host, and why. Writes nothing anywhere.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::colour::Palette;
-use super::input::Input;
+use super::hosts::Seconds;
+use super::input::{Input, InputError};
 use super::{Status, complain};
 use crate::host::kernel::Kernel;
 use crate::host::ledger::Ledger;
@@ -17,10 +18,12 @@ use crate::model::claim::Claimant;
 use crate::model::domain::Domain;
 use crate::model::fault::Fault;
 use crate::model::inventory::Inventory as _;
-use crate::model::plan::{self, Patience};
+use crate::model::names::HostName;
+use crate::model::plan::{self, Patience, Startable};
 use crate::model::rewrite::{PoolUuids, rewrite};
 use crate::model::settings::Settings;
 
+mod hosts;
 mod json;
 mod report;
 mod text;
@@ -34,9 +37,16 @@ Examples:
   automdev plan vm.xml                          would it start here?
   virsh dumpxml vm | automdev plan              the same for a domain that libvirt has
   automdev plan --format json *.xml | jq -r 'select(.startable == \"no\") | .file'
+  automdev plan --host gpu1 --host gpu2 vm.xml  on which of these hosts?
+  automdev plan --all --host gpu1 --host root@gpu2 --timeout 30 a.xml b.xml
   automdev --root samples/hosts/nvidia plan samples/domains/nvidia.xml
 
-Status: 0 all would or may start, 1 something could not be read, 3 a start would be refused.")]
+With --host each HOST is asked by ssh, as you would call it, with automdev on both sides. All are asked at
+once; nothing is copied there, and this host is not looked at.
+
+Status: 0 all would or may start, 1 something could not be read, 3 a start would be refused; with --host:
+0 each domain can start on one of the hosts (--all: on all), 1 a FILE could not be read, or those that
+would have to say so do not answer, 3 a domain can start on none of those that answer (--all: not on all).")]
 pub struct Args {
     /// The XML of domains, as people write it or as libvirt prints it; - or nothing is standard input.
     #[arg(value_name = "FILE")]
@@ -44,6 +54,18 @@ pub struct Args {
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Standard input has several domains, a NUL byte behind each.
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Asks this host over ssh, and not the one that this is; may come again.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<HostName>,
+    /// Asks whether all hosts can start it, not only one of them.
+    #[arg(long, requires = "hosts")]
+    all: bool,
+    /// How long each host has for its answer, in seconds, with the connection.
+    #[arg(long, value_name = "SECONDS", default_value = "10", requires = "hosts")]
+    timeout: Seconds,
 }
 
 /// How an answer is printed.
@@ -57,12 +79,10 @@ pub enum Format {
 
 /// Plans the start of each domain, and prints what it would do.
 pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Status> {
+    if !args.hosts.is_empty() {
+        return hosts::run(args);
+    }
     let settings = machine::load_settings(root)?;
-    let files = if args.files.is_empty() {
-        vec![None]
-    } else {
-        args.files.into_iter().map(Some).collect()
-    };
     let mut status = Status::Done;
     // Which devices are marked may depend on what is defined, even where a plan asks for nothing more.
     let mut notes: Vec<String> = definitions::parents(root)
@@ -71,8 +91,8 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         .map(|error| release::chain(error))
         .collect();
     let mut is_later = false;
-    for file in &files {
-        let input = match Input::read(file.as_deref()) {
+    for input in inputs(&args.files, args.null) {
+        let input = match input {
             Ok(input) => input,
             Err(error) => {
                 status = worse(status, error.report());
@@ -115,7 +135,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         }
         status = worse(
             status,
-            if report.startable == report::Startable::No {
+            if report.startable == Startable::No {
                 Status::No
             } else {
                 Status::Done
@@ -130,6 +150,23 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         ));
     }
     Ok(status)
+}
+
+/// The documents that are named, each when its turn has come; standard input where none is.
+fn inputs(files: &[PathBuf], null: bool) -> impl Iterator<Item = Result<Input, InputError>> {
+    let all = if files.is_empty() {
+        vec![None]
+    } else {
+        files.iter().map(|file| Some(file.as_path())).collect()
+    };
+    all.into_iter().flat_map(move |file| {
+        let (several, one) = if null && file.is_none_or(|file| file == Path::new("-")) {
+            (Some(Input::documents(file)), None)
+        } else {
+            (None, Some(Input::read(file)))
+        };
+        several.into_iter().flatten().chain(one)
+    })
 }
 
 /// Reads a domain as libvirt would get it: a pool's device has the UUID that `rewrite` gives it. A domain without a name

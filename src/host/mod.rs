@@ -29,6 +29,7 @@ pub mod remove;
 pub mod root;
 pub mod running;
 pub mod share;
+pub mod ssh;
 pub mod standing;
 pub mod supervise;
 pub mod survey;

@@ -56,6 +56,7 @@ pub(super) struct Output {
     pipe: Option<Box<dyn Pipe>>,
     kept: Vec<u8>,
     most: usize,
+    is_cut: bool,
 }
 
 impl Output {
@@ -68,6 +69,7 @@ impl Output {
             pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn Pipe>),
             kept: Vec::new(),
             most,
+            is_cut: false,
         })
     }
 
@@ -77,6 +79,11 @@ impl Output {
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(|pipe| pipe.as_fd())
+    }
+
+    /// Whether it was more than is kept.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// What is kept.
@@ -94,6 +101,7 @@ impl Output {
                 Ok(0) => self.pipe = None,
                 Ok(length) => {
                     let room = self.most.saturating_sub(self.kept.len());
+                    self.is_cut |= length > room;
                     self.kept.extend(&part[..length.min(room)]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

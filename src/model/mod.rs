@@ -5,6 +5,7 @@ pub mod callout;
 pub mod claim;
 pub mod definition;
 pub mod domain;
+pub mod far;
 pub mod fault;
 pub mod finding;
 pub mod hook_call;

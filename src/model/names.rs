@@ -111,6 +111,27 @@ fn check_file_name(what: &'static str, text: &str) -> Result<(), NameError> {
     })
 }
 
+/// A host as `ssh` takes it. What may be in one is what OpenSSH's `valid_hostname` and `valid_ruser` let through, since a name
+/// may get into a command of the configuration (`ProxyCommand`).
+fn check_host(text: &str) -> Result<(), NameError> {
+    const SPECIAL: &str = "'\"`$\\;&<>|(){},=";
+    let why = match text {
+        "" => "it is empty",
+        _ if text.starts_with('-') || text.contains("@-") => "ssh would take it for an option",
+        _ if text.chars().any(is_unprintable) => "a control character may not be in it",
+        _ if text.contains(|one: char| one.is_whitespace() || SPECIAL.contains(one)) => {
+            "spaces, commas, equals signs and what means something to a shell may not be in it"
+        }
+        _ if text.len() > LONGEST => "it is too long",
+        _ => return Ok(()),
+    };
+    Err(NameError {
+        what: "a host's name",
+        text: text.to_owned(),
+        why,
+    })
+}
+
 macro_rules! uuid_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -236,6 +257,12 @@ text_name!(
     /// The name of a pool: `[A-Za-z0-9][A-Za-z0-9._-]*`.
     PoolName,
     check_pool_name
+);
+
+text_name!(
+    /// A host as `ssh` takes it: a name, an address, an alias of its configuration, with `USER@` or as `ssh://…`.
+    HostName,
+    check_host
 );
 
 fn check_attribute_path(text: &str) -> Result<(), NameError> {
@@ -378,5 +405,35 @@ mod tests {
             Shown(&"x".repeat(100)).to_string(),
             format!("\"{}…\"", "x".repeat(80))
         );
+    }
+    #[test]
+    fn a_host_is_nothing_that_ssh_or_a_shell_would_obey() {
+        for text in [
+            "a",
+            "gpu-7.example.org",
+            "root@gpu7",
+            "ssh://root@gpu7:2222",
+            "::1",
+            "[fe80::1%eth0]",
+        ] {
+            assert!(text.parse::<HostName>().is_ok(), "{text}");
+        }
+        for (text, why) in [
+            ("", "empty"),
+            ("-oProxyCommand=reboot", "option"),
+            ("--", "option"),
+            ("root@-oProxyCommand", "option"),
+            ("a\u{1b}[2J", "control character"),
+            ("a\u{202e}b", "control character"),
+            ("a b", "spaces"),
+            ("a;reboot", "shell"),
+            ("$(reboot)", "shell"),
+            ("`reboot`", "shell"),
+            ("a,b", "commas"),
+            ("a=b", "equals signs"),
+        ] {
+            let error = text.parse::<HostName>().expect_err(text).to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 }

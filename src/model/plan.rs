@@ -14,11 +14,14 @@ mod choose;
 mod look;
 mod room;
 mod search;
+mod startable;
 mod waiting;
 
 use choice::Choice;
 use look::Look;
 use room::Placed;
+
+pub use startable::Startable;
 
 /// A device that a start has to see to.
 #[derive(Debug, Clone, PartialEq, Eq)]

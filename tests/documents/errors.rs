@@ -36,7 +36,7 @@ const OTHER_FILES: [(&str, &str); 2] = [
 ];
 
 /// Texts that say that all is well, or are no text for people.
-const NOT_ERRORS: [&str; 27] = [
+const NOT_ERRORS: [&str; 32] = [
     "there before, left standing:",
     "given up, left standing:",
     " (starting or just ended)",
@@ -64,6 +64,11 @@ const NOT_ERRORS: [&str; 27] = [
     "a type's name",
     "an attribute's path",
     "a pool's name",
+    "a host's name",
+    "no mediated devices",
+    "a device of a pool",
+    "Host key verification failed",
+    "Bad configuration option",
 ];
 
 /// One row of one of the index's tables.

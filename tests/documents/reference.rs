@@ -7,6 +7,7 @@ use std::process::Command;
 
 use automdev::cmd::Status;
 use automdev::cmd::cli::Cli;
+use automdev::model::far::State;
 use automdev::model::settings::Settings;
 use clap::CommandFactory as _;
 
@@ -246,6 +247,24 @@ fn every_code_is_told() {
             literal.place
         );
     }
+}
+
+/// What may be the matter with another host.
+#[test]
+fn every_state_of_a_host_is_told() {
+    let known = State::ALL.map(|state| state.as_str().to_owned()).to_vec();
+    let told: Vec<String> = rows(&section(&reference(), "### `automdev plan "), "| state ")
+        .iter()
+        .flat_map(|row| spans(&row[0]))
+        .collect();
+    assert_eq!(told, known);
+    let errors = fs::read_to_string(here().join("docs/errors.md")).expect("the index");
+    let mentioned: BTreeSet<String> = rows(&section(&errors, "## Other hosts"), "| message | state ")
+        .iter()
+        .flat_map(|row| spans(&row[1]))
+        .collect();
+    let expected = known.into_iter().filter(|word| *word != State::Answered.as_str());
+    assert_eq!(mentioned, expected.collect());
 }
 
 #[test]

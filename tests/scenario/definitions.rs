@@ -9,10 +9,10 @@ mod travel;
 mod undefine;
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use crate::far::end;
 use crate::hook::domain::Domain;
 use crate::hook::host::{Host, program};
 use crate::support::Tree;
@@ -54,7 +54,7 @@ impl Ended {
 
 /// Runs a command on a host, `input` on its standard input.
 fn automdev_with<S: AsRef<OsStr>>(tree: &Tree, arguments: &[S], input: &str) -> Ended {
-    let mut child = Command::new(program())
+    let child = Command::new(program())
         .arg("--root")
         .arg(tree.path())
         .args(arguments)
@@ -65,17 +65,7 @@ fn automdev_with<S: AsRef<OsStr>>(tree: &Tree, arguments: &[S], input: &str) -> 
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    // That it is not read is the reader's right.
-    drop(pipe.write_all(input.as_bytes()));
-    drop(pipe);
-    let output = child.wait_with_output().expect("a child can be waited for");
-    let text = |bytes| String::from_utf8(bytes).expect("what is printed is UTF-8");
-    Ended {
-        status: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
+    end(child, input)
 }
 
 /// Runs a command, its arguments between spaces.

@@ -9,6 +9,7 @@ mod check;
 mod counts;
 mod definitions;
 mod fake;
+mod far;
 mod hook;
 mod hotplug;
 mod install;

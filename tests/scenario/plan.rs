@@ -3,6 +3,7 @@
 mod asked;
 
 mod colour;
+mod hosts;
 mod inputs;
 mod json;
 mod reads;

@@ -1,9 +1,13 @@
 //! A plan for programs: one object a domain, one a line. Its keys are documented and stable.
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::hosts::{Answers, Document};
 use super::report::{Device, Report};
-use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
+use crate::cmd::format::{SCHEMA, push_json};
+use crate::model::far::State;
+use crate::model::names::{DomainUuid, HostName, MdevUuid, ParentName, TypeName};
 
 #[derive(Serialize)]
 struct DomainLine<'a> {
@@ -38,6 +42,45 @@ struct DeviceLine<'a> {
 struct SourceName<'a> {
     kind: &'static str,
     name: &'a str,
+}
+
+/// What another host says of a domain, or why it says nothing.
+#[derive(Serialize)]
+struct HostLine<'a> {
+    schema: u32,
+    host: &'a HostName,
+    state: &'static str,
+    reason: Option<&'a str>,
+    file: &'a str,
+    domain: DomainName<'a>,
+    startable: Option<&'static str>,
+    devices: Option<&'a [Value]>,
+}
+
+/// The lines of all domains on all hosts.
+pub(super) fn host_lines(documents: &[Document], answers: &[Answers]) -> String {
+    let mut text = String::new();
+    for (number, document) in documents.iter().enumerate() {
+        for Answers { host, of } in answers {
+            let answer = &of[number];
+            let (plan, silence) = (answer.as_ref().ok(), answer.as_ref().err());
+            let line = HostLine {
+                schema: SCHEMA,
+                host,
+                state: silence.map_or(State::Answered, |silence| silence.state).as_str(),
+                reason: silence.map(|silence| silence.reason.as_str()),
+                file: &document.file,
+                domain: DomainName {
+                    name: &document.name,
+                    uuid: document.uuid,
+                },
+                startable: plan.map(|plan| plan.startable.as_str()),
+                devices: plan.map(|plan| plan.devices.as_slice()),
+            };
+            push_json(&mut text, &line);
+        }
+    }
+    text
 }
 
 /// The line of a domain.

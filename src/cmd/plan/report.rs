@@ -3,7 +3,7 @@
 use crate::model::definition::Attribute;
 use crate::model::domain::{Domain, Hostdev, Mark, Model, Source};
 use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
-use crate::model::plan::{Action, Adoption, Place, Plan, Wait};
+use crate::model::plan::{Action, Adoption, Place, Plan, Startable, Wait};
 use crate::model::pool::{FromPool, MemberKind};
 use crate::model::refusal::Refusal;
 
@@ -25,25 +25,6 @@ const NOT_MARKED: &str = "not-marked";
 
 /// That of one that is not ours to make, and is missing.
 const NOT_THERE: &str = "not-there";
-
-/// Whether a domain would start, as far as its mediated devices are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Startable {
-    No,
-    /// Several types share room that only the driver knows.
-    Uncertain,
-    Yes,
-}
-
-impl Startable {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Startable::No => "no",
-            Startable::Uncertain => "uncertain",
-            Startable::Yes => "yes",
-        }
-    }
-}
 
 /// What a start would do about one device.
 #[derive(Debug, Default)]

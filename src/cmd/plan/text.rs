@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Device, Report, Startable};
+use super::report::{Device, Report};
 use crate::cmd::colour::Palette;
 use crate::model::names::printable;
+use crate::model::plan::Startable;
 
 /// Longer reasons go over several lines.
 const COLUMNS: usize = 79;
