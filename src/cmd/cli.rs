@@ -117,7 +117,7 @@ impl Cli {
             Command::List(args) => list::run(&root, kernel, &args),
             Command::Pools(args) => pools::run(&root, kernel, &args),
             Command::Show(args) => show::run(&root, kernel, &args),
-            Command::Define(args) => define::run(&root, args),
+            Command::Define(args) => define::run(&root, &args),
             Command::Undefine(args) => undefine::run(&root, kernel, &args),
             Command::Create(args) => hotplug::create(&root, kernel, &args),
             Command::Remove(args) => hotplug::remove(&root, kernel, &args),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 
+use super::hosts::Seconds;
 use super::{Status, complain, output};
 use crate::host::definitions::{self, Overwrite, PutError};
 use crate::host::root::Root;
@@ -16,15 +17,18 @@ use crate::model::names::{MdevUuid, ParentName, Shown, TypeName};
 use crate::model::nearest::nearest;
 use crate::model::nodedev;
 
+mod hosts;
 mod source;
 
+use hosts::OnHost;
 use source::Source;
 
 /// What is to be defined.
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("what").required(true).args(["file", "mdev_type"]),
-    override_usage = "automdev define --parent PARENT --type TYPE [OPTIONS]\n       automdev define [--parent PARENT] [OPTIONS] FILE",
+    group = clap::ArgGroup::new("where").multiple(true).args(["parent", "hosts"]),
+    override_usage = "automdev define --parent PARENT --type TYPE [OPTIONS]\n       automdev define [--parent PARENT] [OPTIONS] FILE\n       automdev define --host HOST[=PARENT]... [--parent PARENT] [OPTIONS] --type TYPE|FILE",
     after_help = "\
 Prints the device's UUID, and the element that gives the device to a domain: for a file that goes through
 automdev rewrite. (In virsh edit leave autocreate='yes' out, and list the UUID in the metadata.)
@@ -35,7 +39,12 @@ Examples:
   automdev define --parent matrix --type vfio_ap-passthrough \\
       --attribute assign_adapter=5 --attribute assign_domain=0xab
   automdev define device.xml
-  ssh a automdev show UUID --format mdevctl | automdev define --parent 0000:81:00.0 -"
+  ssh a automdev show UUID --format mdevctl | automdev define --parent 0000:81:00.0 -
+  automdev define --host gpu1=0000:41:00.0 --host gpu2=0000:81:00.0 --type nvidia-63
+
+With --host it is defined on each HOST, over ssh as you would call it, with automdev on both sides, under one
+UUID. All are asked at once, and nothing is written on this host, unless it is one of them. Status 1: not all of
+them say that they have it; a line for each tells which."
 )]
 pub struct Args {
     /// libvirt's XML of a node device, or mdevctl's JSON; - is standard input.
@@ -45,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "PARENT")]
     parent: Option<String>,
     /// As what it is made: a type that automdev types shows.
-    #[arg(long = "type", value_name = "TYPE", requires = "parent")]
+    #[arg(long = "type", value_name = "TYPE", requires = "where")]
     mdev_type: Option<TypeName>,
     /// Written into the device after its creation; may come again, and is written in this order.
     #[arg(long = "attribute", value_name = "NAME=VALUE")]
@@ -59,6 +68,13 @@ pub struct Args {
     /// Replaces a different definition of that UUID on that parent.
     #[arg(long)]
     force: bool,
+    /// Defines it on this host, over ssh, and not on the one that this is; may come again. PARENT is the one there, else
+    /// that of --parent.
+    #[arg(long = "host", value_name = "HOST[=PARENT]")]
+    hosts: Vec<OnHost>,
+    /// How long each host has for its answer, in seconds, with the connection.
+    #[arg(long, value_name = "SECONDS", default_value = "10", requires = "hosts")]
+    timeout: Seconds,
 }
 
 /// When mdevctl makes a device.
@@ -70,20 +86,32 @@ pub enum When {
     Manual,
 }
 
+impl When {
+    const fn start(self) -> Start {
+        match self {
+            When::Auto => Start::Auto,
+            When::Manual => Start::Manual,
+        }
+    }
+}
+
 /// Defines it.
-pub fn run(root: &Root, args: Args) -> anyhow::Result<Status> {
-    let source = match (args.file, args.mdev_type) {
-        (Some(file), _) => match Source::read(&file)? {
+pub fn run(root: &Root, args: &Args) -> anyhow::Result<Status> {
+    let source = match (&args.file, &args.mdev_type) {
+        (Some(file), _) => match Source::read(file)? {
             Ok(source) => source,
             Err(status) => return Ok(status),
         },
         (None, Some(mdev_type)) => Source::new(Definition {
-            mdev_type,
+            mdev_type: mdev_type.clone(),
             start: Start::Manual,
-            attributes: args.attributes,
+            attributes: args.attributes.clone(),
         }),
         (None, None) => bail!("there is neither a file nor a type"),
     };
+    if !args.hosts.is_empty() {
+        return hosts::run(args, &source);
+    }
     let known = types::known(root);
     let parent = match &args.parent {
         Some(name) => nodedev::kernel_name(name, &known)?,
@@ -96,10 +124,7 @@ pub fn run(root: &Root, args: Args) -> anyhow::Result<Status> {
     let mut document = source.document;
     if let Some(when) = args.start {
         let mut definition = document.definition().clone();
-        definition.start = match when {
-            When::Auto => Start::Auto,
-            When::Manual => Start::Manual,
-        };
+        definition.start = when.start();
         document = document.with(definition);
     }
     if !put(root, &parent, uuid, &document, args.force)? {
@@ -249,6 +274,10 @@ fn hostdev(root: &Root, parent: &ParentName, uuid: MdevUuid, definition: &Defini
         name if name.starts_with("vfio_ccw") => Model::VfioCcw,
         _ => Model::VfioPci,
     });
+    element(model, uuid)
+}
+
+fn element(model: Model, uuid: MdevUuid) -> String {
     format!(
         "<hostdev mode='subsystem' type='mdev' model='{}' autocreate='yes'>\n  <source>\n    \
          <address uuid='{uuid}'/>\n  </source>\n</hostdev>\n",

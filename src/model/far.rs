@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::names::{Shown, printable};
 
 pub mod command;
+pub mod definition;
 pub mod plan;
 mod said;
 

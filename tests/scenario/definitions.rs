@@ -2,6 +2,7 @@
 //! afterwards.
 
 mod define;
+mod hosts;
 mod late;
 mod list;
 mod lookup;

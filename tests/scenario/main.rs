@@ -10,6 +10,7 @@ mod counts;
 mod definitions;
 mod fake;
 mod far;
+mod far_documents;
 mod hook;
 mod hotplug;
 mod install;

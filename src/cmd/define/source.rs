@@ -13,14 +13,18 @@ use crate::model::nodedev::{self, KnownParent, NamedParent, NodeDevice};
 /// What is to be defined, as far as its source says.
 pub(super) struct Source {
     pub(super) document: Document,
+    /// The same as somebody else can read it.
+    pub(super) text: String,
     pub(super) uuid: Option<MdevUuid>,
     parent: Option<NamedParent>,
 }
 
 impl Source {
     pub(super) fn new(definition: Definition) -> Self {
+        let document = Document::new(definition);
         Source {
-            document: Document::new(definition),
+            text: document.render(),
+            document,
             uuid: None,
             parent: None,
         }
@@ -51,6 +55,7 @@ impl Source {
             attributes: device.attributes,
         };
         Ok(Source {
+            text: text.to_owned(),
             uuid: device.uuid,
             parent: device.parent,
             ..Source::new(definition)
@@ -65,10 +70,15 @@ impl Source {
         }
         let document = Document::parse(text.as_bytes())?;
         Ok(Source {
+            text: text.to_owned(),
             uuid: document.uuid(),
             document: document.without_uuid(),
             parent: None,
         })
+    }
+
+    pub(super) fn names_parent(&self) -> bool {
+        self.parent.is_some()
     }
 
     /// The parent that the source names.
