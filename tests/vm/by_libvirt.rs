@@ -119,9 +119,7 @@ fn a_marked_domain_gets_its_device_and_gives_it_back() {
         .status()
         .expect("systemctl");
     assert!(restarted.success());
-    eventually("libvirt knows the domain again", || {
-        crate::support::libvirt::try_virsh(&["domstate", "first"]).trim() == "running"
-    });
+    libvirt::wait_until_taken_up("first");
     assert_eq!(files::qemu_pid("first"), pid);
     host.assert_device(A, "mtty", "mtty-2");
 

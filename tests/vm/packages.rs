@@ -176,6 +176,7 @@ fn a_package_comes_is_renewed_goes_and_comes_again_under_a_running_domain() {
     assert_eq!(names("/etc/libvirt/hooks/qemu.d"), Vec::<String>::new());
     assert!(!Path::new(FOREIGN).exists() && !Path::new("/usr/bin/automdev").exists());
     said("systemctl", &["restart", "libvirtd"]);
+    libvirt::wait_until_taken_up("vgpu");
     assert_eq!(virsh(&["domstate", "vgpu"]).trim(), "running");
     assert_eq!(now(), before);
 

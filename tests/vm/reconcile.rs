@@ -94,6 +94,7 @@ fn what_a_lost_domain_left_goes_when_libvirt_starts_again() {
     }
     assert_eq!(files::active(), [A, B]);
     libvirt::start();
+    libvirt::wait_until_taken_up("lives");
     eventually("the lost domain's device is gone", || files::active() == [B]);
     eventually("the service has ended", || {
         systemctl(&["show", "automdev-reconcile.service", "--property=ActiveState"])

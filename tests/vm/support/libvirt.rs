@@ -84,6 +84,13 @@ pub(crate) fn start() {
     systemctl("start", &["libvirtd.service"]);
 }
 
+/// libvirtd, which was started anew, has taken up a domain that ran meanwhile. A `destroy` does not wait for that, and each
+/// would take the end of the domain for the other's: what changes it does wait.
+pub(crate) fn wait_until_taken_up(name: &str) {
+    virsh(&["suspend", name]);
+    virsh(&["resume", name]);
+}
+
 /// libvirtd does not run, and is not started by whoever connects to it, from here on.
 pub(crate) fn stop() {
     systemctl("stop", &SOCKETS);
