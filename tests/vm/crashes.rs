@@ -41,6 +41,8 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let host = Host::without_libvirt();
+        // strace follows what goes on in the background, and kills that as well, time and again.
+        host.settings("[timeouts]\nretry = 5\n");
         let attributes = &[("power/control", "on")];
         host.define(
             A,
