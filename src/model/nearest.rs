@@ -22,17 +22,22 @@ pub fn nearest<T: Display>(name: &T, candidates: Vec<T>) -> Vec<T> {
         .collect()
 }
 
-/// How many characters have to be put in, taken out or replaced, two swapped neighbours counting as two.
+/// How many characters have to be put in, taken out, replaced, or swapped with their neighbour.
 fn distance(from: &[char], to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=from.len()).collect();
-    for (line, right) in to.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
+    for (line, right) in to.iter().enumerate() {
+        let mut next = vec![line + 1];
         for (column, left) in from.iter().enumerate() {
-            let replaced = diagonal + usize::from(*left != right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+            let replaced = row[column] + usize::from(left != right);
+            let mut least = replaced.min(row[column + 1] + 1).min(next[column] + 1);
+            if line > 0 && column > 0 && to[line - 1] == *left && from[column - 1] == *right {
+                least = least.min(before[column - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[from.len()]
 }
@@ -48,7 +53,10 @@ mod tests {
             ("0000:41:00.1", vec!["0000:41:00.0"]),
             ("0000:43:00.0", vec!["0000:41:00.0", "0000:42:00.0"]),
             ("mttty", vec!["mtty"]),
-            ("matirx", vec![]),
+            ("matirx", vec!["matrix"]),
+            ("mtyt", vec!["mtty"]),
+            ("mytt", vec![]),
+            ("ymtt", vec![]),
             ("matrx", vec!["matrix"]),
             ("mdpy", vec![]),
             ("", vec![]),
