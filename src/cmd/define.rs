@@ -35,7 +35,7 @@ automdev rewrite. (In virsh edit leave autocreate='yes' out, and list the UUID i
 
 Examples:
   automdev define --parent 0000:41:00.0 --type nvidia-63
-  automdev define --parent 41:00.0 --type nvidia-63 --attribute nvidia/vgpu_params=frame_rate_limiter=0
+  automdev define --parent 41:00.0 --type nvidia-63 --attribute $'nvidia/vgpu_params=frame_rate_limiter=0\\n'
   automdev define --parent matrix --type vfio_ap-passthrough \\
       --attribute assign_adapter=5 --attribute assign_domain=0xab
   automdev define device.xml
