@@ -135,7 +135,7 @@ impl<'a> Look<'a> {
                 let standing = Standing {
                     gpu: first,
                     parent: number,
-                    is_part: *gpu != *parent.as_str(),
+                    is_part: self.is_part(parent),
                 };
                 before = Some((gpu, first));
                 (parent.clone(), standing)

@@ -18,9 +18,6 @@ use super::run::Job;
 use super::stage::Stage;
 use crate::outcome::Outcome;
 
-/// When a host is given up.
-const LIMIT: Duration = Duration::from_secs(70 * 60);
-
 /// After how many tests it is told how far they are.
 const TOLD_EACH: usize = 20;
 
@@ -31,6 +28,17 @@ pub(crate) enum Extent {
     Usual,
     /// The long ones too, those marked `#[ignore]`.
     Full,
+}
+
+impl Extent {
+    /// When a host is given up.
+    fn limit(self) -> Duration {
+        let minutes = match self {
+            Self::Usual => 70,
+            Self::Full => 240,
+        };
+        Duration::from_secs(60 * minutes)
+    }
 }
 
 /// How much of what the tests print is shown while they run. All of it is kept, in `target/vm/logs`.
@@ -75,7 +83,7 @@ pub(crate) fn test(
     }
     command.extend_from_slice(filters);
     let outcomes = each(generations, |generation| {
-        test_on(generation, &files, &command, shown)
+        test_on(generation, &files, &command, extent, shown)
     });
     Ok(generations.iter().copied().zip(outcomes).collect())
 }
@@ -119,7 +127,13 @@ pub(crate) fn each<T: Send>(
     })
 }
 
-fn test_on(generation: Generation, files: &[Carried], command: &[String], shown: Shown) -> Result<Outcome> {
+fn test_on(
+    generation: Generation,
+    files: &[Carried],
+    command: &[String],
+    extent: Extent,
+    shown: Shown,
+) -> Result<Outcome> {
     let image = image::ensure(generation)?;
     let stage = Stage::begin(generation, "testing");
     // A guest within the host needs one, and the host's own is outside of it.
@@ -132,7 +146,7 @@ fn test_on(generation: Generation, files: &[Carried], command: &[String], shown:
         carried: &[files, &[kernel]].concat(),
         command,
         purpose: Purpose::Run,
-        limit: LIMIT,
+        limit: extent.limit(),
     };
     let mut log = Log::new(generation, shown)?;
     let status = job.run(|piece| log.take(piece));
