@@ -11,8 +11,7 @@ pub fn nearest<T: Display>(name: &T, candidates: Vec<T>) -> Vec<T> {
     let most = (name.len() / 4).clamp(1, 3);
     let mut near: Vec<(usize, T)> = candidates
         .into_iter()
-        .map(|candidate| (distance(&name, &candidate.to_string()), candidate))
-        .filter(|(distance, _)| *distance <= most)
+        .filter_map(|candidate| Some((within(most, &name, &candidate.to_string())?, candidate)))
         .collect();
     let least = near.iter().map(|(distance, _)| *distance).min();
     near.retain(|(distance, _)| Some(*distance) == least);
@@ -22,24 +21,31 @@ pub fn nearest<T: Display>(name: &T, candidates: Vec<T>) -> Vec<T> {
         .collect()
 }
 
-/// How many characters have to be put in, taken out, replaced, or swapped with their neighbour.
-fn distance(from: &[char], to: &str) -> usize {
+/// How many characters have to be put in, taken out, replaced, or swapped with their neighbour, where that is at most
+/// so many. A domain's every attribute is asked about: most are told apart by their lengths.
+fn within(most: usize, from: &[char], to: &str) -> Option<usize> {
+    if from.len().abs_diff(to.chars().count()) > most {
+        return None;
+    }
     let to: Vec<char> = to.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=from.len()).collect();
+    let width = from.len() + 1;
+    let (mut before, mut next) = (vec![0; width], vec![0; width]);
+    let mut row: Vec<usize> = (0..width).collect();
     for (line, right) in to.iter().enumerate() {
-        let mut next = vec![line + 1];
+        next[0] = line + 1;
         for (column, left) in from.iter().enumerate() {
             let replaced = row[column] + usize::from(left != right);
             let mut least = replaced.min(row[column + 1] + 1).min(next[column] + 1);
             if line > 0 && column > 0 && to[line - 1] == *left && from[column - 1] == *right {
                 least = least.min(before[column - 1] + 1);
             }
-            next.push(least);
+            next[column + 1] = least;
         }
-        before = std::mem::replace(&mut row, next);
+        // The line before last is not needed any more.
+        std::mem::swap(&mut before, &mut row);
+        std::mem::swap(&mut row, &mut next);
     }
-    row[from.len()]
+    Some(row[from.len()]).filter(|distance| *distance <= most)
 }
 
 #[cfg(test)]
