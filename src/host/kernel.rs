@@ -78,7 +78,34 @@ pub struct Lines<'a> {
 }
 
 /// What such files hold, in their order; or why none of them was read.
-pub type LinesRead = Result<Vec<Result<Vec<u8>, Errno>>, ReadError>;
+pub type LinesRead = Result<Vec<Result<Line, Errno>>, ReadError>;
+
+/// A line, as much of it as is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    bytes: [u8; Line::MOST],
+    length: usize,
+}
+
+impl Line {
+    /// As many bytes are kept.
+    pub const MOST: usize = 32;
+
+    /// The start of a text.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; Line::MOST];
+        let length = text.len().min(Line::MOST);
+        bytes[..length].copy_from_slice(&text[..length]);
+        Line { bytes, length }
+    }
+
+    /// The line.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
 
 /// A change that automdev makes outside sysfs; the tests stop or fail the program at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +140,7 @@ pub trait Kernel {
             files
                 .map(|name| lines.folder.join(name).join(lines.file))
                 .map(|file| match self.read(&file, deadline) {
-                    Ok(content) => Ok(Ok(content)),
+                    Ok(content) => Ok(Ok(Line::new(&content))),
                     Err(ReadError::Refused(errno)) => Ok(Err(errno)),
                     Err(error) => Err(error),
                 })

@@ -211,7 +211,7 @@ pub fn available(
             };
             let counts = counts.into_iter().zip(types);
             let counts = counts.map(|(count, mdev_type)| match count {
-                Ok(count) => Some(parse_count(&count)),
+                Ok(count) => Some(parse_count(count.as_bytes())),
                 Err(_) => folder.join(mdev_type.as_str()).is_dir().then_some(0),
             });
             Ok(counts.collect())

@@ -21,7 +21,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, read, write};
 
-use super::{Kernel, Lines, LinesRead, ReadError, Target, WriteError};
+use super::{Kernel, Line, Lines, LinesRead, ReadError, Target, WriteError};
 use crate::host::clock::Deadline;
 
 /// More than any path and value of sysfs together (an attribute takes at most one page).
@@ -38,11 +38,8 @@ const PAGE: usize = 4096;
 /// The largest answer: an errno and a page.
 const ANSWER: usize = 4 + PAGE;
 
-/// Longer than any line that is read with others: a count.
-const LINE: usize = 32;
-
 /// So many lines of one folder are answered for: they fit into one message.
-const MOST_LINES: usize = PAGE / (LINE + 3);
+const MOST_LINES: usize = PAGE / (Line::MOST + 3);
 
 /// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
 const REPLACED: i32 = -1;
@@ -403,7 +400,7 @@ fn read_lines(request: &[u8], answer: &mut Vec<u8>) -> Result<(), Errno> {
     let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let folder = open(folder, directory, Mode::empty())?;
     for file in parts.take(MOST_LINES) {
-        let mut line = [0; LINE];
+        let mut line = [0; Line::MOST];
         let read = openat(
             &folder,
             OsStr::from_bytes(file),
@@ -423,12 +420,12 @@ fn read_lines(request: &[u8], answer: &mut Vec<u8>) -> Result<(), Errno> {
 }
 
 /// What [`read_lines`] has answered about so many files.
-fn parse_lines(mut answer: &[u8], files: usize) -> Vec<Result<Vec<u8>, Errno>> {
+fn parse_lines(mut answer: &[u8], files: usize) -> Vec<Result<Line, Errno>> {
     let mut lines = Vec::with_capacity(files);
     while let Some(([low, high, length], rest)) = answer.split_first_chunk() {
         let (line, rest) = rest.split_at(usize::from(*length).min(rest.len()));
         lines.push(match u16::from_ne_bytes([*low, *high]) {
-            0 => Ok(line.to_vec()),
+            0 => Ok(Line::new(line)),
             errno => Err(Errno::from_raw(errno.into())),
         });
         answer = rest;

@@ -1,9 +1,11 @@
 //! A host as one plan sees it: what it was asked once is not asked again.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::rc::Rc;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::model::claim::Record;
 use crate::model::inventory::{Inventory, Neighbour, Offer, Together};
@@ -112,8 +114,11 @@ impl<'a> Look<'a> {
         let counts = self.inventory.available(&wanted);
         for ((parent, types), counts) in wanted.into_iter().zip(counts) {
             let known = all.entry(parent.clone()).or_default();
+            let is_in_order = known.is_empty();
             known.extend(types.into_iter().cloned().zip(counts));
-            known.sort_unstable();
+            if !is_in_order {
+                known.sort_unstable();
+            }
         }
     }
 

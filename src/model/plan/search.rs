@@ -5,9 +5,11 @@
 //! So a placement is found wherever there is one, save that the search ends after [`MOST_STEPS`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
+
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use super::choice::{Candidate, Choice, Distance, Way};
 use super::room::{Fit, Placed};
