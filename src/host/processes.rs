@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::root::Root;
 use crate::model::claim::ProcessId;
 use crate::model::names::is_unprintable;
@@ -78,22 +79,30 @@ impl fmt::Display for User {
     }
 }
 
-/// Who has one of these files open, found without touching the files: to open a VFIO node, however shortly,
-/// makes a QEMU that starts just then fail. Processes that may not be looked into are passed over.
+/// Who has one of these nodes of VFIO's open, found without touching them: to open one, however shortly, makes a
+/// QEMU that starts just then fail. Processes that may not be looked into are passed over.
 #[must_use]
 pub fn users(root: &Root, nodes: &[PathBuf]) -> Vec<User> {
-    let proc = root.path("/proc");
-    if nodes.is_empty() {
+    if nodes.is_empty() || is_vfio_idle(root) {
         return Vec::new();
     }
+    who_has_open(root, nodes)
+}
+
+/// Who has one of these files open.
+fn who_has_open(root: &Root, files: &[PathBuf]) -> Vec<User> {
+    let proc = root.path("/proc");
     let Ok(entries) = fs::read_dir(&proc) else {
         return Vec::new();
     };
     let pids = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| has_open(&proc.join(pid.to_string()).join("fd"), nodes))
-        .filter_map(|pid| {
+    let is_told = open_files(&proc.join("self/fd")).is_some_and(|count| count > 0);
+    let has_none = |descriptors: &Path| is_told && open_files(descriptors) == Some(0);
+    pids.map(|pid| (pid, proc.join(pid.to_string()).join("fd")))
+        .filter(|(_, descriptors)| !has_none(descriptors) && has_open(descriptors, files))
+        .filter_map(|(pid, _)| {
             find(root, pid).map(|process| User {
                 pid,
                 name: process.name,
@@ -102,12 +111,54 @@ pub fn users(root: &Root, nodes: &[PathBuf]) -> Vec<User> {
         .collect()
 }
 
-fn has_open(descriptors: &Path, nodes: &[PathBuf]) -> bool {
+/// Whether the kernel says that nobody has a file of VFIO's open, be it a group, a device or a container: each holds
+/// its module, as do the modules that build on it (`holders`), and nothing else does for long. False where VFIO is no
+/// module.
+fn is_vfio_idle(root: &Root) -> bool {
+    let module = root.path("/sys/module/vfio");
+    let Ok(holders) = files::names(&module.join("holders")) else {
+        return false;
+    };
+    // A holder that comes in between makes it seem in use. One that goes may hide a user: as one that comes later is
+    // not seen, either.
+    let count = files::read_short(&module.join("refcnt"));
+    count.and_then(|count| count.parse().ok()) == Some(holders.len())
+}
+
+/// How many files a process has open, as the size of that folder tells since Linux 6.2; it was 0 before (`proc_pid_fd(5)`).
+/// Most processes of a host are the kernel's own, which have none.
+fn open_files(descriptors: &Path) -> Option<u64> {
+    fs::metadata(descriptors).ok().map(|found| found.len())
+}
+
+fn has_open(descriptors: &Path, files: &[PathBuf]) -> bool {
     let Ok(entries) = fs::read_dir(descriptors) else {
         return false;
     };
     entries
         .flatten()
         .filter_map(|entry| fs::read_link(entry.path()).ok())
-        .any(|file| nodes.contains(&file))
+        .any(|file| files.contains(&file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_this_machine_is_found_by_what_it_has_open() {
+        let folder = std::env::temp_dir().canonicalize().expect("a folder");
+        let path = folder.join(format!("automdev-open-{}", std::process::id()));
+        // A child of another test may have it for a moment, too.
+        let have_it = || {
+            let users = who_has_open(&Root::default(), std::slice::from_ref(&path));
+            users.iter().any(|user| user.pid == std::process::id())
+        };
+        let file = fs::File::create(&path).expect("a file");
+        let before = have_it();
+        drop(file);
+        let after = have_it();
+        fs::remove_file(&path).expect("the file");
+        assert!(before && !after, "{before} {after}");
+    }
 }

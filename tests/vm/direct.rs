@@ -1,6 +1,7 @@
 //! What is about numbers and combinations: the hook on the real kernel, called as libvirt calls it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -376,6 +377,40 @@ fn a_domain_with_no_marks_costs_nothing() {
         .filter(|line| !line.contains("/etc/ld.so") && !line.contains("/sys/devices/system/cpu"))
         .collect();
     assert!(ours.is_empty(), "{ours:?}");
+    host.assert_clean();
+}
+
+/// The uses that the kernel counts of VFIO's module, and the modules that build on it.
+fn uses_and_holders() -> (usize, usize) {
+    let module = Path::new("/sys/module/vfio");
+    let count = fs::read_to_string(module.join("refcnt")).expect("the module can be unloaded");
+    let holders = fs::read_dir(module.join("holders")).expect("its holders").count();
+    (count.trim_end().parse().expect("a number"), holders)
+}
+
+#[test]
+fn the_kernel_counts_each_open_node_and_device_as_a_use_of_vfio() {
+    let host = Host::without_libvirt();
+    host.define(A, &Definition::new("mtty", "mtty-1"));
+    let xml = DomainXml::new("vm").with(A).printed();
+    hook("vm", "prepare begin", &xml).assert_fine();
+    let (uses, holders) = uses_and_holders();
+    assert!(holders >= 2, "mdev and mtty build on it: {holders}");
+    assert_eq!(uses, holders, "nothing is open");
+    let group = fs::read_link(format!("/sys/bus/mdev/devices/{A}/iommu_group")).expect("its group");
+    let node = Path::new("/dev/vfio").join(group.file_name().expect("a number"));
+    let container = File::open("/dev/vfio/vfio").expect("a container");
+    assert_eq!(uses_and_holders(), (holders + 1, holders), "a container is open");
+    drop(container);
+    let open = File::options()
+        .read(true)
+        .write(true)
+        .open(&node)
+        .expect("the group");
+    assert_eq!(uses_and_holders(), (holders + 1, holders), "the group is open");
+    drop(open);
+    assert_eq!(uses_and_holders(), (holders, holders), "all is closed");
+    hook("vm", "release end", &xml).assert_fine();
     host.assert_clean();
 }
 

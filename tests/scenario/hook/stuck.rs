@@ -47,6 +47,40 @@ fn a_device_in_use_is_left_until_the_next_release() {
     host.assert_ledger_empty();
 }
 
+/// What the kernel counts of VFIO's module.
+fn count_uses(host: &Host, count: &str, holders: &[&str]) {
+    host.file("sys/module/vfio/refcnt", &format!("{count}\n"));
+    for holder in holders {
+        host.folder(&format!("sys/module/vfio/holders/{holder}"));
+    }
+}
+
+#[test]
+fn a_user_is_looked_for_where_the_module_has_more_uses_than_those_of_modules() {
+    let (host, vm) = a_host();
+    host.prepare(&vm).done();
+    host.open_device(4711, A);
+    for count in ["7", "3", "none"] {
+        count_uses(
+            &host,
+            count,
+            &["mdev", "mtty", "vfio_iommu_type1", "vfio_pci_core"],
+        );
+        release_in_vain(&host, &vm);
+    }
+}
+
+#[test]
+fn nobody_is_looked_for_where_only_modules_use_vfio() {
+    let (host, vm) = a_host();
+    host.prepare(&vm).done();
+    // No kernel tells both: it shows whom automdev asks.
+    host.open_device(4711, A);
+    count_uses(&host, "2", &["mdev", "mtty"]);
+    let line = format!("cannot remove {A} on mtty: the driver did not answer in time");
+    host.release(&vm).refused(&format!("vm1: {line}"));
+}
+
 #[test]
 fn a_device_in_use_is_kept_by_the_next_prepare() {
     let (host, vm) = a_host();
