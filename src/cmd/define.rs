@@ -214,28 +214,11 @@ fn shown(attributes: &[Attribute]) -> String {
 
 /// Says what does not fit this host as it is now: what is missing may come later.
 fn warn(root: &Root, parent: &ParentName, uuid: MdevUuid, definition: &Definition) {
-    let warn = |text: String| complain(&format!("automdev: warning: {text}"));
-    let mdev_type = &definition.mdev_type;
-    match sysfs::parent_state(root, parent) {
-        ParentState::There => {
-            let offered = sysfs::offered(root, parent);
-            if !offered.contains(mdev_type) {
-                let near = did_you_mean(&nearest(mdev_type, offered));
-                warn(format!(
-                    "{parent} offers no type {mdev_type} now{near}; automdev types --parent {parent} shows what it does"
-                ));
-            }
-        }
-        ParentState::Absent => {
-            let near = did_you_mean(&nearest(parent, sysfs::parents(root)));
-            warn(format!("this host has no device {parent} now{near}"));
-        }
-        ParentState::NotMdev => warn(format!(
-            "{parent} is there, but its driver offers no mediated devices now"
-        )),
-        ParentState::NvidiaVfio => warn(format!(
-            "the driver of {parent} no longer offers mediated devices; give the function to the domain as <hostdev type='pci'>"
-        )),
+    if let Some(what) = misfit(root, parent, &definition.mdev_type) {
+        complain(&format!("automdev: warning: {what}"));
+        complain(&format!(
+            "automdev: note: it is defined all the same; automdev undefine {uuid} --parent {parent} takes that back"
+        ));
     }
     let mut others: Vec<ParentName> = definitions::of_device(root, uuid)
         .unwrap_or_default()
@@ -249,6 +232,32 @@ fn warn(root: &Root, parent: &ParentName, uuid: MdevUuid, definition: &Definitio
             "automdev: note: {uuid} is defined on {}, too; the first of them, by name, that can host it is taken",
             names.join(", ")
         ));
+    }
+}
+
+/// Why this host could not make it now.
+fn misfit(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<String> {
+    match sysfs::parent_state(root, parent) {
+        ParentState::There => {
+            let offered = sysfs::offered(root, parent);
+            if offered.contains(mdev_type) {
+                return None;
+            }
+            let near = did_you_mean(&nearest(mdev_type, offered));
+            Some(format!(
+                "{parent} offers no type {mdev_type} now{near}; automdev types --parent {parent} shows what it does"
+            ))
+        }
+        ParentState::Absent => {
+            let near = did_you_mean(&nearest(parent, sysfs::parents(root)));
+            Some(format!("this host has no device {parent} now{near}"))
+        }
+        ParentState::NotMdev => Some(format!(
+            "{parent} is there, but its driver offers no mediated devices now"
+        )),
+        ParentState::NvidiaVfio => Some(format!(
+            "the driver of {parent} no longer offers mediated devices; give the function to the domain as <hostdev type='pci'>"
+        )),
     }
 }
 

@@ -165,20 +165,39 @@ fn the_model_is_the_types() {
 fn what_may_come_later_is_a_warning() {
     let host = Tree::new();
     host.mtty().nvidia("0000:41:00.0");
-    for (line, warning) in [
+    for (parent, mdev_type, warning) in [
         (
-            "--parent 0000:14:00.0 --type nvidia-63",
+            "0000:14:00.0",
+            "nvidia-63",
             "this host has no device 0000:14:00.0 now (did you mean 0000:41:00.0?)",
         ),
-        ("--parent matrix --type x", "this host has no device matrix now"),
         (
-            "--parent mtty --type mtty-3",
+            "mtyt",
+            "mtty-2",
+            "this host has no device mtyt now (did you mean mtty?)",
+        ),
+        ("matrix", "x", "this host has no device matrix now"),
+        (
+            "mtty",
+            "mtty-3",
             "mtty offers no type mtty-3 now (did you mean mtty-1, mtty-2?); automdev types --parent mtty shows what it does",
         ),
     ] {
+        let back = format!("undefine {A} --parent {parent}");
         assert_eq!(
-            automdev(&host, &format!("define {line}")).warned(),
-            format!("automdev: warning: {warning}\n")
+            automdev(
+                &host,
+                &format!("define --uuid {A} --parent {parent} --type {mdev_type}")
+            )
+            .warned(),
+            format!(
+                "automdev: warning: {warning}\n\
+                 automdev: note: it is defined all the same; automdev {back} takes that back\n"
+            )
+        );
+        assert_eq!(
+            automdev(&host, &back).printed(),
+            format!("removed /etc/mdevctl.d/{parent}/{A}\n")
         );
     }
     automdev(&host, &format!("define --uuid {A} --parent mtty --type mtty-1")).printed();

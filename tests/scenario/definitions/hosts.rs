@@ -44,10 +44,12 @@ fn each_host_gets_it_under_one_uuid_and_with_its_own_parent() {
     // What does not fit a host is told by that host.
     let warning =
         "warning: mtty offers no type nvidia-222 now; automdev types --parent mtty shows what it does";
+    let note =
+        format!("note: it is defined all the same; automdev undefine {uuid} --parent mtty takes that back");
     assert_eq!(
         ended.stderr,
         ["a", "c"]
-            .map(|host| format!("automdev: {host}: {warning}\n"))
+            .map(|host| format!("automdev: {host}: {warning}\nautomdev: {host}: {note}\n"))
             .concat()
     );
     assert_eq!(ended.status, Some(0));
