@@ -96,9 +96,20 @@ fn print(text: &mut String, found: &[Finding], palette: Palette, marks: Marks) {
             one.area.as_str(),
             told.trim_start()
         );
-        if let Some(mend) = &one.mend {
+        if let Some(mend) = one.mend.as_deref().filter(|mend| *mend != check::AS_ROOT) {
             push_wrapped(text, indent, &format!("-> {mend}"));
         }
+    }
+    // Once, for all that it is about.
+    if found
+        .iter()
+        .any(|one| one.mend.as_deref() == Some(check::AS_ROOT))
+    {
+        put!(
+            text,
+            "{odd}only root may read all of it: {}{odd:#}\n",
+            check::AS_ROOT
+        );
     }
     let problems = found.iter().filter(|one| one.result == Outcome::Problem).count();
     match problems {

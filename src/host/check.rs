@@ -1,5 +1,8 @@
 //! Looks a host over: would a start work, and would nothing be left over afterwards? Reads only.
 
+use std::error::Error;
+use std::{io, iter};
+
 use super::clock::Deadline;
 use super::kernel::Kernel;
 use super::machine::{self, Machine};
@@ -14,6 +17,9 @@ use crate::model::names::PoolName;
 use crate::model::overview::Problem;
 use crate::model::pool::Glob;
 use crate::model::settings::{Settings, Timeouts};
+
+/// What helps where it is only the one who looks that may not read it.
+pub const AS_ROOT: &str = "run this as root";
 
 mod confinement;
 mod domains;
@@ -95,6 +101,19 @@ fn is_of_here(problem: &Problem) -> bool {
     problem.code != "left-over"
 }
 
+/// What could not be read, for this reason.
+fn unreadable(area: Area, text: String, why: &(dyn Error + 'static)) -> Finding {
+    let mut causes = iter::successors(Some(why), |&error| error.source());
+    let is_denied = causes.any(|error| {
+        let denied = error.downcast_ref::<io::Error>();
+        denied.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    });
+    Finding {
+        mend: (is_denied && !nix::unistd::geteuid().is_root()).then(|| AS_ROOT.to_owned()),
+        ..Finding::note(area, "unreadable", text)
+    }
+}
+
 /// A finding with something that helps where it does not say itself what does.
 fn or_else(finding: Finding, mend: String) -> Finding {
     Finding {
@@ -116,7 +135,7 @@ fn ledger(root: &Root, kernel: &dyn Kernel, timeouts: Timeouts) -> Vec<Finding> 
     };
     let leftovers = match reconcile::host(&machine, Mode::DryRun) {
         Ok(leftovers) => leftovers,
-        Err(error) => return vec![Finding::note(AREA, "unreadable", release::chain(&error))],
+        Err(error) => return vec![unreadable(AREA, release::chain(&error), &error)],
     };
     if leftovers.is_empty() {
         return vec![Finding::good(AREA, "ledger", "nothing is left over")];
@@ -168,7 +187,7 @@ fn definitions(root: &Root, kernel: &dyn Kernel) -> Vec<Finding> {
     }
     for failure in &overview.failures {
         let text = release::chain(&failure.error);
-        found.push(Finding::note(AREA, "unreadable", text));
+        found.push(unreadable(AREA, text, &failure.error));
     }
     found
 }

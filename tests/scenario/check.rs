@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::definitions::automdev;
+use crate::plan::reads::Reachable;
 use crate::support::Tree;
 
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
@@ -320,4 +321,56 @@ fn a_dumb_terminal_gets_letters() {
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(text.starts_with("ok  kernel       mediated"), "{name}: {text}");
     }
+}
+
+/// What only root may read is no problem of the host's, and what helps is said once.
+#[test]
+fn an_ordinary_user_is_told_to_ask_as_root() {
+    let host = healthy();
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(host.at(path), fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    host.folder("run/automdev");
+    fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    let program = Reachable::new();
+    let ask = |format: &str| {
+        let mut command = program.command();
+        command
+            .arg("--root")
+            .arg(host.path())
+            .args(["check", "--format", format]);
+        let output = command
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let closed = ["etc/libvirt/qemu/vm1.xml", "run/automdev"];
+    for path in closed {
+        mode(path, 0o000);
+    }
+    let (text, json) = (ask("text"), ask("json"));
+    mode(closed[0], 0o644);
+    mode(closed[1], 0o755);
+
+    let found: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let unread: Vec<&Value> = found.iter().filter(|one| one["code"] == "unreadable").collect();
+    assert!(unread.len() >= 2, "{json}");
+    for one in unread {
+        assert_eq!(one["result"], "note");
+        assert_eq!(one["mend"], "run this as root", "{one}");
+    }
+    assert_eq!(text.matches("run this as root").count(), 1, "{text}");
+    assert!(
+        text.ends_with("\nonly root may read all of it: run this as root\nno problems\n"),
+        "{text}"
+    );
+    assert!(
+        !ask("text").contains("as root"),
+        "all can be read again, but {text}"
+    );
 }

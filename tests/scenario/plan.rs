@@ -6,7 +6,7 @@ mod colour;
 mod hosts;
 mod inputs;
 mod json;
-mod reads;
+pub(crate) mod reads;
 mod refusals;
 mod text;
 mod verdict;

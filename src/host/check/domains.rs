@@ -217,9 +217,6 @@ fn mark_lost(domain: &Domain, uuid: MdevUuid) -> Finding {
 }
 
 fn unreadable(path: &str, error: &io::Error) -> Finding {
-    Finding::note(
-        AREA,
-        "unreadable",
-        format!("cannot read {}: {error}", printable(path)),
-    )
+    let text = format!("cannot read {}: {error}", printable(path));
+    super::unreadable(AREA, text, error)
 }

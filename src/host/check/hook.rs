@@ -26,11 +26,8 @@ pub(super) fn look(root: &Root) -> Vec<Finding> {
     let links = match hook_link::ours(&folder) {
         Ok(links) => links,
         Err(error) => {
-            return vec![Finding::note(
-                AREA,
-                "unreadable",
-                crate::host::release::chain(&error),
-            )];
+            let text = crate::host::release::chain(&error);
+            return vec![super::unreadable(AREA, text, &error)];
         }
     };
     let mut found = Vec::new();

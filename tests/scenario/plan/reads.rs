@@ -12,11 +12,11 @@ use super::asked::{Asked, answer};
 
 const NOBODY: u32 = 65534;
 
-/// The program where that user can reach it: a build folder may be in a home.
-struct Reachable(PathBuf);
+/// The program where an ordinary user can reach it: a build folder may be in a home.
+pub(crate) struct Reachable(PathBuf);
 
 impl Reachable {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("automdev-plan-{}-{number}", std::process::id()));
@@ -27,6 +27,15 @@ impl Reachable {
         assert!(copy.status().is_ok_and(|status| status.success()));
         Reachable(path)
     }
+
+    /// It, started by that user: by nobody, where this is root.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.0);
+        if nix::unistd::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
 }
 
 impl Drop for Reachable {
@@ -35,17 +44,14 @@ impl Drop for Reachable {
     }
 }
 
-/// Asks as an ordinary user: as nobody, where this is root.
+/// Asks as an ordinary user.
 #[track_caller]
 fn as_user(host: &Host, domain: &Domain) -> Asked {
     let before = host.snapshot();
     fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
     let program = Reachable::new();
-    let mut command = Command::new(&program.0);
+    let mut command = program.command();
     command.arg("--root").arg(host.path()).arg("plan");
-    if nix::unistd::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
     let asked = answer(&mut command, &domain.xml());
     before.assert_unchanged(&host.snapshot());
     asked
