@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use automdev::cmd::cli::Cli;
-use clap::{Command, CommandFactory as _};
+use clap::{ArgAction, Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -72,7 +72,7 @@ fn commands(command: &Command) -> impl Iterator<Item = &Command> {
 /// automdev(1).
 fn overview(command: &Command, folder: &Path) -> Result<String> {
     let man = man(command, "automdev");
-    let mut text = beginning(&man)?;
+    let mut text = beginning(&man, command)?;
     text.push_str(".SH COMMANDS\n");
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
         let (name, section) = (command.get_name(), section(command));
@@ -87,7 +87,7 @@ fn overview(command: &Command, folder: &Path) -> Result<String> {
 /// The page of one command.
 fn page(command: &Command) -> Result<String> {
     let man = man(command, &format!("automdev-{}", command.get_name()));
-    let mut text = beginning(&man)?;
+    let mut text = beginning(&man, command)?;
     text.push_str(&notes(command));
     text.push_str(".SH SEE ALSO\n.BR automdev (1),\n.BR automdev\\-hook (8)\n");
     Ok(text)
@@ -120,15 +120,41 @@ fn man(command: &Command, title: &str) -> Man {
 }
 
 /// All that a page has of a command itself.
-fn beginning(man: &Man) -> Result<String> {
+fn beginning(man: &Man, command: &Command) -> Result<String> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    let mut synopsis = Vec::new();
+    man.render_synopsis_section(&mut synopsis)?;
+    text.extend(with_values(&String::from_utf8(synopsis)?, command).bytes());
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     // roff reads ASCII.
     Ok(String::from_utf8(text)?.replace('…', "..."))
+}
+
+/// A synopsis with what its options want, which `clap_mangen` leaves out.
+fn with_values(synopsis: &str, command: &Command) -> String {
+    let mut text = synopsis.replace("<\\fIsubcommands\\fR>", "\\fICOMMAND\\fR ...");
+    let options = command
+        .get_arguments()
+        .filter(|argument| argument.get_action().takes_values());
+    for option in options {
+        let (Some(name), Some(values)) = (option.get_long(), option.get_value_names()) else {
+            continue;
+        };
+        let name = format!("\\fB{}\\fR", escaped(&format!("--{name}")));
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        let whole = format!("{name} \\fI{}\\fR", escaped(&values.join(" ")));
+        let again = match option.get_action() {
+            ArgAction::Append => "...",
+            _ => "",
+        };
+        text = text
+            .replace(&format!("{name}]"), &format!("{whole}]{again}"))
+            .replace(&format!("<{name}>"), &format!("{whole}{again}"));
+    }
+    text
 }
 
 /// Text that roff prints as it stands.
@@ -171,6 +197,30 @@ mod tests {
             .expect("a page")
             .1;
         assert!(options.contains("\\-\\-format"), "{options}");
+    }
+
+    #[test]
+    fn a_synopsis_says_what_its_options_want() {
+        let pages = pages().expect("pages");
+        for (page, part) in [
+            ("automdev.1", "[\\fB\\-\\-root\\fR \\fIDIR\\fR]"),
+            ("automdev.1", " \\fICOMMAND\\fR ...\n"),
+            (
+                "automdev-plan.1",
+                "[\\fB\\-\\-format\\fR \\fIFORMAT\\fR] [\\fB\\-0\\fR|\\fB\\-\\-null\\fR]",
+            ),
+            ("automdev-plan.1", "[\\fB\\-\\-host\\fR \\fIHOST\\fR]..."),
+            (
+                "automdev-rewrite.1",
+                "[\\fB\\-o\\fR|\\fB\\-\\-output\\fR \\fIFILE\\fR]",
+            ),
+            ("automdev-create.1", " \\fB\\-\\-domain\\fR \\fIDOMAIN\\fR "),
+        ] {
+            let (_, text) = pages.iter().find(|(name, _)| name == page).expect("a page");
+            let (_, synopsis) = text.split_once(".SH SYNOPSIS\n").expect("a synopsis");
+            let (synopsis, _) = synopsis.split_once(".SH").expect("an end");
+            assert!(synopsis.contains(part), "{page}: {synopsis}");
+        }
     }
 
     #[test]
