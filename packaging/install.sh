@@ -68,6 +68,16 @@ files() {
     (cd usr && find . -type f) | sed 's,^\./,,' | if [ "$units" = yes ]; then cat; else grep -v '^lib/systemd/'; fi
 }
 
+# A command for each device that a domain has and that nobody removes any more.
+left_by_domains() {
+    for record in /run/automdev/devices/*; do
+        uuid=${record##*/}
+        if ls "/run/automdev/claims/$uuid" 2> /dev/null | grep -q ^domain-; then
+            echo "echo 1 > /sys/bus/mdev/devices/$uuid/remove"
+        fi
+    done
+}
+
 # What belongs to a package is that package's.
 owner() {
     if dpkg-query -S "$1" > /dev/null 2>&1; then
@@ -94,6 +104,12 @@ if [ "$uninstall" = yes ]; then
     # It warns of domains that have devices. Without a program there is no hook either that could fail.
     if [ "$hook" = yes ] && [ -x "$prefix/bin/automdev" ]; then
         "$prefix/bin/automdev" uninstall-hook --reload || true
+        left=$(left_by_domains)
+        if [ -n "$left" ]; then
+            echo "domains go on running; install automdev again before they stop, or remove what they leave by hand:"
+            echo "$left"
+        fi
+        rmdir /etc/libvirt/hooks/qemu.d 2> /dev/null || true
     fi
     files | while read -r file; do
         rm -f "$destdir$prefix/$file"
