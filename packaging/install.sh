@@ -65,8 +65,11 @@ umask 022
 
 # The files, as they lie below the prefix.
 files() {
-    (cd usr && find . -type f) | sed 's,^\./,,' | if [ "$units" = yes ]; then cat; else grep -v '^lib/systemd/'; fi
+    (cd usr && find . -type f -o -type l) | sed 's,^\./,,' | if [ "$units" = yes ]; then cat; else grep -v '^lib/systemd/'; fi
 }
+
+# Of those, the sample hosts: many small ones, and links.
+hosts=share/doc/automdev/samples/hosts
 
 # A command for each device that a domain has and that nobody removes any more.
 left_by_domains() {
@@ -111,9 +114,7 @@ if [ "$uninstall" = yes ]; then
         fi
         rmdir /etc/libvirt/hooks/qemu.d 2> /dev/null || true
     fi
-    files | while read -r file; do
-        rm -f "$destdir$prefix/$file"
-    done
+    files | sed "s,^,$destdir$prefix/," | xargs rm -f
     # The folders that are of nobody else.
     find "$destdir$prefix/share/doc/automdev" -depth -type d -empty -delete 2> /dev/null || true
     # What stands there of devices that are still in use is for whoever installs it again.
@@ -130,7 +131,7 @@ fi
 # Who has switched a unit off finds it off after an upgrade.
 new=yes
 [ ! -e "$destdir$prefix/lib/systemd/system/automdev-reconcile.timer" ] || new=no
-files | while read -r file; do
+files | grep -v "^$hosts/" | while read -r file; do
     to=$destdir$prefix/$file
     mkdir -p "$(dirname "$to")"
     # In one step: the program may be called at any time.
@@ -144,6 +145,9 @@ files | while read -r file; do
     esac
     mv -f "$to.new" "$to"
 done
+rm -rf "$destdir$prefix/$hosts"
+cp -RP "usr/$hosts" "$destdir$prefix/$hosts"
+chmod -R u=rwX,go=rX "$destdir$prefix/$hosts"
 if [ "$running" = yes ]; then
     systemctl daemon-reload
     if [ "$new" = yes ]; then

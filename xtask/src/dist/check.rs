@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Packages, deb, read, rpm, run};
+use super::{Packages, deb, links, read, rpm, run, tree};
 use crate::vm::{self, Stage, Temporary};
 
 /// The tool for that, beside those that made them.
@@ -47,6 +47,7 @@ pub(crate) fn check(packages: &Packages) -> Result<()> {
         "/usr/share/doc/automdev/docs/reference.md",
         "/usr/share/doc/automdev/samples/automdev.toml",
         "/usr/share/doc/automdev/samples/pools/vgpu-4g.toml",
+        "/usr/share/doc/automdev/samples/hosts/mtty/sys/class/mdev_bus/mtty -> ../../devices/virtual/mtty/mtty",
     ] {
         if !deb.contains(file) {
             bail!("the packages lack {file}");
@@ -56,6 +57,16 @@ pub(crate) fn check(packages: &Packages) -> Result<()> {
     if let Some(file) = deb.iter().find(|file| file.starts_with("/etc/")) {
         bail!("the packages have {file}");
     }
+    let documents = packages.files.join(tree::DOCUMENTS);
+    links::check(&documents)?;
+    let mut example = Command::new(packages.files.join("bin/automdev"));
+    example.args([
+        "--root",
+        "samples/hosts/nvidia",
+        "plan",
+        "samples/domains/nvidia.xml",
+    ]);
+    run(example.current_dir(&documents))?;
     scripts(packages)?;
     stage.end();
     Ok(())
@@ -64,7 +75,7 @@ pub(crate) fn check(packages: &Packages) -> Result<()> {
 /// The files of the .deb that others have, too.
 fn in_deb(packages: &Packages) -> Result<BTreeSet<String>> {
     let listing = run(Command::new("dpkg-deb").arg("--contents").arg(&packages.deb))?;
-    let mut files = plain_files("the .deb", &listing)?
+    let mut files = files("the .deb", &listing)?
         .into_iter()
         .map(|path| path.trim_start_matches('.').replace(ZSH_ON_DEBIAN, ZSH))
         .collect();
@@ -82,11 +93,12 @@ fn in_deb(packages: &Packages) -> Result<BTreeSet<String>> {
 
 /// The files of the .rpm that others have, too.
 fn in_rpm(packages: &Packages) -> Result<BTreeSet<String>> {
-    const FORMAT: &str = "[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]";
+    const FORMAT: &str =
+        "[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES} -> %{FILELINKTOS}\n]";
     let listing = run(Command::new("rpm")
         .args(["--query", "--package", "--queryformat", FORMAT])
         .arg(&packages.rpm))?;
-    let mut files = plain_files("the .rpm", &listing)?;
+    let mut files = files("the .rpm", &listing)?;
     take(
         "the .rpm",
         &mut files,
@@ -99,16 +111,22 @@ fn in_rpm(packages: &Packages) -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// The files of a listing that has their mode first, then `OWNER/GROUP`, and their path last. There are files of root's
-/// and folders, and nothing else.
-fn plain_files(whose: &str, listing: &str) -> Result<BTreeSet<String>> {
+/// The files of a listing that has their mode first, then `OWNER/GROUP`, and at the end their path or `LINK -> TARGET`.
+/// There are files of root's, folders, the sample hosts' links, and nothing else.
+fn files(whose: &str, listing: &str) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     for line in listing.lines().filter(|line| !line.starts_with('d')) {
-        if !line.starts_with('-') || !line.contains(" root/root ") {
+        let (before, target) = line.split_once(" -> ").unwrap_or((line, ""));
+        let (_, path) = before.rsplit_once(' ').context("a path")?;
+        let is_link = line.starts_with('l') && path.contains(tree::HOSTS);
+        if !(line.starts_with('-') || is_link) || !line.contains(" root/root ") {
             bail!("{whose} has what is no file of root's: {line}");
         }
-        let (_, path) = line.rsplit_once(' ').context("a path")?;
-        files.insert(path.to_owned());
+        files.insert(if is_link {
+            format!("{path} -> {target}")
+        } else {
+            path.to_owned()
+        });
     }
     Ok(files)
 }
@@ -127,7 +145,8 @@ fn installed(packages: &Packages) -> Result<BTreeSet<String>> {
     };
     let find = || {
         let mut find = Command::new("find");
-        let listing = run(find.arg(&destination).args(["-type", "f,l", "-printf", "/%P\n"]))?;
+        find.arg(&destination).args(["-type", "f", "-printf", "/%P\n"]);
+        let listing = run(find.args(["-o", "-type", "l", "-printf", "/%P -> %l\n"]))?;
         Ok::<_, anyhow::Error>(listing.lines().map(str::to_owned).collect::<BTreeSet<_>>())
     };
     script(&[])?;

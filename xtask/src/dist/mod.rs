@@ -10,6 +10,7 @@
 mod archive;
 mod check;
 mod deb;
+mod links;
 mod manual;
 mod program;
 mod rpm;

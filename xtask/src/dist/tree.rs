@@ -1,50 +1,94 @@
 //! The files that are installed, as they lie below a host's `/usr`: packages and archive all take them from here.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{VERSION, manual, run};
+use super::{VERSION, links, manual, run};
 use crate::vm::workspace;
 
-/// Folders of the source, the endings of the files that are installed of them, and where those go.
-const FOLDERS: [(&str, &str, &str); 5] = [
-    ("hooks", ".service", "lib/systemd/system"),
-    ("hooks", ".timer", "lib/systemd/system"),
-    ("docs", ".md", "share/doc/automdev/docs"),
-    ("samples/domains", ".xml", "share/doc/automdev/samples/domains"),
-    ("samples/pools", ".toml", "share/doc/automdev/samples/pools"),
+/// Where systemd looks for units, and the endings of theirs.
+const UNITS: &str = "lib/systemd/system";
+const UNIT_ENDINGS: [&str; 2] = [".service", ".timer"];
+
+/// Where the documents go.
+pub(super) const DOCUMENTS: &str = "share/doc/automdev";
+
+/// Folders of the source, and the endings of the files that are documents of them. All documents keep their places, so
+/// that their links lead somewhere.
+const FOLDERS: [(&str, &str); 3] = [
+    ("docs", ".md"),
+    ("samples/domains", ".xml"),
+    ("samples/pools", ".toml"),
 ];
 
-/// The documents, in the places that they have in the source, so that their links lead somewhere.
-const DOCUMENTS: [&str; 3] = ["README.md", "hooks/README.md", "samples/automdev.toml"];
+/// Documents of other folders.
+const SINGLE: [&str; 4] = [
+    "README.md",
+    "SECURITY.md",
+    "hooks/README.md",
+    "samples/automdev.toml",
+];
+
+/// The sample hosts, on which the documents try things out.
+pub(super) const HOSTS: &str = "samples/hosts";
 
 /// Lays all of it into `tree`, which is not there yet.
 pub(super) fn lay(tree: &Path, program: &Path, date: u64) -> Result<()> {
     copy(program, &tree.join("bin/automdev"), 0o755)?;
-    for (from, ending, to) in FOLDERS {
-        for path in files(&workspace().join(from))? {
-            let name = path.file_name().unwrap_or_default();
-            if name.to_string_lossy().ends_with(ending) {
-                copy(&path, &tree.join(to).join(name), 0o644)?;
-            }
-        }
+    for ending in UNIT_ENDINGS {
+        copy_files(&workspace().join("hooks"), ending, &tree.join(UNITS))?;
     }
-    let documents = tree.join("share/doc/automdev");
-    for name in DOCUMENTS {
-        copy(&workspace().join(name), &documents.join(name), 0o644)?;
-    }
-    copy(
-        &workspace().join("CHANGELOG.md"),
-        &documents.join("changelog"),
-        0o644,
-    )?;
-    compress(&documents.join("changelog"))?;
+    lay_documents(&tree.join(DOCUMENTS))?;
     manual::write_completions(&tree.join("share"))?;
     write_pages(&tree.join("share/man"), date)
+}
+
+/// Lays the documents, and what they show, into a folder.
+pub(super) fn lay_documents(documents: &Path) -> Result<()> {
+    for (folder, ending) in FOLDERS {
+        copy_files(&workspace().join(folder), ending, &documents.join(folder))?;
+    }
+    for name in SINGLE {
+        copy(&workspace().join(name), &documents.join(name), 0o644)?;
+    }
+    copy_folder(&workspace().join(HOSTS), &documents.join(HOSTS))?;
+    let changelog = documents.join("changelog");
+    copy(&workspace().join("CHANGELOG.md"), &changelog, 0o644)?;
+    compress(&changelog)?;
+    links::adapt(documents)
+}
+
+/// Copies those of a folder's files that have this ending.
+fn copy_files(from: &Path, ending: &str, to: &Path) -> Result<()> {
+    for path in files(from)? {
+        let name = path.file_name().unwrap_or_default();
+        if name.to_string_lossy().ends_with(ending) {
+            copy(&path, &to.join(name), 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a folder's files, whose content is all that counts, and its links as they are.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let (kind, path, to) = (entry.file_type()?, entry.path(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&path, &to)?;
+        } else if kind.is_symlink() {
+            make_parents(&to)?;
+            symlink(fs::read_link(&path)?, &to).with_context(|| format!("cannot make {}", to.display()))?;
+        } else {
+            copy(&path, &to, 0o644)?;
+        }
+    }
+    Ok(())
 }
 
 /// The manual's pages, compressed as they are installed.
