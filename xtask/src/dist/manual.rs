@@ -1,5 +1,4 @@
-//! The manual and the shells' completions. What says what the commands are, the program's own definition of its command
-//! line, says it here, too.
+//! The manual. What says what the commands are, the program's own definition of its command line, says it here, too.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 use automdev::cmd::cli::Cli;
 use clap::{ArgAction, Command, CommandFactory as _};
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::tree;
@@ -40,23 +38,8 @@ pub(super) fn pages() -> Result<Vec<(String, String)>> {
     Ok(pages)
 }
 
-/// Writes what the shells read, below a `share` folder.
-pub(super) fn write_completions(share: &Path) -> Result<()> {
-    let mut command = command();
-    for (shell, place) in [
-        (Shell::Bash, "bash-completion/completions/automdev"),
-        (Shell::Zsh, "zsh/site-functions/_automdev"),
-        (Shell::Fish, "fish/vendor_completions.d/automdev.fish"),
-    ] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut command, "automdev", &mut text);
-        tree::write(&share.join(place), &String::from_utf8(text)?, 0o644)?;
-    }
-    Ok(())
-}
-
 /// The whole command line, all that clap derives filled in.
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     command

@@ -9,6 +9,7 @@
 
 mod archive;
 mod check;
+mod completions;
 mod deb;
 mod links;
 mod manual;

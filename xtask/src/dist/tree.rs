@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{VERSION, links, manual, run};
+use super::{VERSION, completions, links, manual, run};
 use crate::vm::workspace;
 
 /// Where systemd looks for units, and the endings of theirs.
@@ -43,7 +43,7 @@ pub(super) fn lay(tree: &Path, program: &Path, date: u64) -> Result<()> {
         copy_files(&workspace().join("hooks"), ending, &tree.join(UNITS))?;
     }
     lay_documents(&tree.join(DOCUMENTS))?;
-    manual::write_completions(&tree.join("share"))?;
+    completions::write(&tree.join("share"), &mut manual::command())?;
     write_pages(&tree.join("share/man"), date)
 }
 
