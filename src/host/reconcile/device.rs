@@ -109,10 +109,11 @@ impl Reconciler<'_> {
     /// Whether a device has claims, stale or not. Those that a dry run would have dropped do not count.
     fn has_claim(&self, uuid: MdevUuid) -> bool {
         let is_dropped = |claimant: &Claimant| {
-            self.leftovers.iter().any(|leftover| {
-                let party = leftover.claimant.as_ref();
-                leftover.uuid == Some(uuid) && party.is_some_and(|party| party.claimant == *claimant)
-            })
+            self.mode == Mode::DryRun
+                && self.leftovers.iter().any(|leftover| {
+                    let party = leftover.claimant.as_ref();
+                    leftover.uuid == Some(uuid) && party.is_some_and(|party| party.claimant == *claimant)
+                })
         };
         let claimants = self.ledger.claimants_of(uuid).unwrap_or_default();
         claimants.iter().any(|claimant| !is_dropped(claimant))

@@ -1,8 +1,13 @@
 //! What cannot be given back yet.
 
 use super::*;
+use crate::callouts::raw_script;
+use crate::hook::host::{program, spawn};
 use crate::support::FaultKind;
 use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Says why, touches nothing, and ends with status 1.
 #[track_caller]
@@ -163,4 +168,47 @@ fn at_any_step_that_fails() {
     host.start_libvirt();
     before.assert_unchanged(&host.state());
     crate::counts::assert_told("reconcile", steps, tried);
+}
+
+/// While it is at another device, it holds no lock of a domain's: one whose leftover it has just removed may start.
+#[test]
+fn the_device_of_a_domain_that_starts_anew_meanwhile() {
+    let (host, vm, other) = two();
+    host.prepare(&vm).done();
+    host.prepare(&other).done();
+    host.stop_libvirt();
+    let (reached, go) = (host.at("reached"), host.at("go"));
+    raw_script(
+        &host,
+        "etc/mdevctl.d/scripts.d/callouts/10-waits",
+        &format!(
+            "#!/bin/sh\ncase \"$*\" in *'-e pre -a stop'*{B}*) ;; *) exit 2 ;; esac\n\
+             touch {}\nwhile [ ! -e {} ]; do sleep 0.02; done\n",
+            reached.display(),
+            go.display()
+        ),
+    );
+    let mut command = Command::new(program());
+    command.arg("--root").arg(host.path()).arg("reconcile");
+    let child = spawn(&mut command, b"");
+    let begun = Instant::now();
+    while !reached.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it has not come there");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(host.devices(), [format!("{B} mdpy-hd mdpy")]);
+    host.start_libvirt();
+    host.prepare(&vm).done();
+    fs::write(go, "").expect("a file");
+    host.finish(child).printed(
+        0,
+        &[
+            &format!("removed {A} (mtty-2 on mtty): vm1 is gone"),
+            &format!("removed {B} (mdpy-hd on mdpy): other is gone"),
+        ],
+    );
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    finds_nothing(&host);
+    host.release(&vm).done();
+    host.assert_ledger_empty();
 }
