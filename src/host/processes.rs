@@ -111,9 +111,10 @@ fn who_has_open(root: &Root, files: &[PathBuf]) -> Vec<User> {
         .collect()
 }
 
-/// Whether the kernel says that nobody has a file of VFIO's open, be it a group, a device or a container: each holds
-/// its module, as do the modules that build on it (`holders`), and nothing else does for long. False where VFIO is no
-/// module.
+/// Whether the kernel's count of uses says that nobody has a group or a device of VFIO's open. Each module that builds
+/// on VFIO's holds it once (`holders`). From Linux 6.11 on, so does the pseudo file system of all its devices, while
+/// there are any; before, somebody's container may be that one. Who has a device open holds it at least twice, by the
+/// group, which an open device keeps open, or by the device's own node. False where VFIO is no module.
 fn is_vfio_idle(root: &Root) -> bool {
     let module = root.path("/sys/module/vfio");
     let Ok(holders) = files::names(&module.join("holders")) else {
@@ -121,8 +122,8 @@ fn is_vfio_idle(root: &Root) -> bool {
     };
     // A holder that comes in between makes it seem in use. One that goes may hide a user: as one that comes later is
     // not seen, either.
-    let count = files::read_short(&module.join("refcnt"));
-    count.and_then(|count| count.parse().ok()) == Some(holders.len())
+    let count = files::read_short(&module.join("refcnt")).and_then(|count| count.parse().ok());
+    count.is_some_and(|count: usize| (holders.len()..=holders.len() + 1).contains(&count))
 }
 
 /// How many files a process has open, as the size of that folder tells since Linux 6.2; it was 0 before (`proc_pid_fd(5)`).

@@ -1,11 +1,12 @@
 //! What is about numbers and combinations: the hook on the real kernel, called as libvirt calls it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::run::qemu::all_of;
+use crate::support::vfio::Group;
 use crate::support::{
     A, B, C, Called, Definition, DomainXml, Host, Left, Virsh, call, eventually, files, hook, hook_as,
     open_files,
@@ -380,37 +381,37 @@ fn a_domain_with_no_marks_costs_nothing() {
     host.assert_clean();
 }
 
-/// The uses that the kernel counts of VFIO's module, and the modules that build on it.
-fn uses_and_holders() -> (usize, usize) {
+/// The uses that the kernel counts of VFIO's module beyond those of the modules that build on it.
+fn uses() -> usize {
     let module = Path::new("/sys/module/vfio");
     let count = fs::read_to_string(module.join("refcnt")).expect("the module can be unloaded");
     let holders = fs::read_dir(module.join("holders")).expect("its holders").count();
-    (count.trim_end().parse().expect("a number"), holders)
+    assert!(holders >= 2, "drivers build on it: {holders}");
+    let count: usize = count.trim_end().parse().expect("a number");
+    count.checked_sub(holders).expect("each counts once")
 }
 
+/// Nobody is looked for among the processes where there is at most one such use.
 #[test]
-fn the_kernel_counts_each_open_node_and_device_as_a_use_of_vfio() {
+fn the_kernel_counts_who_has_a_device_open_as_more_than_one_use_of_vfio() {
     let host = Host::without_libvirt();
+    assert_eq!(uses(), 0, "there is no device");
     host.define(A, &Definition::new("mtty", "mtty-1"));
     let xml = DomainXml::new("vm").with(A).printed();
     hook("vm", "prepare begin", &xml).assert_fine();
-    let (uses, holders) = uses_and_holders();
-    assert!(holders >= 2, "mdev and mtty build on it: {holders}");
-    assert_eq!(uses, holders, "nothing is open");
-    let group = fs::read_link(format!("/sys/bus/mdev/devices/{A}/iommu_group")).expect("its group");
-    let node = Path::new("/dev/vfio").join(group.file_name().expect("a number"));
-    let container = File::open("/dev/vfio/vfio").expect("a container");
-    assert_eq!(uses_and_holders(), (holders + 1, holders), "a container is open");
-    drop(container);
-    let open = File::options()
-        .read(true)
-        .write(true)
-        .open(&node)
-        .expect("the group");
-    assert_eq!(uses_and_holders(), (holders + 1, holders), "the group is open");
-    drop(open);
-    assert_eq!(uses_and_holders(), (holders, holders), "all is closed");
+    let idle = uses();
+    assert!(idle <= 1, "nothing is open, but there are {idle} uses");
+    let group = Group::of(A);
+    assert!(uses() >= 2, "the group is open: {}", uses());
+    let device = group.device(A);
+    assert!(uses() >= 2, "the device is open: {}", uses());
+    // As little as can be: of the device alone.
+    drop(group);
+    assert!(uses() >= 2, "the device is still open: {}", uses());
+    drop(device);
+    assert_eq!(uses(), idle, "nothing is open");
     hook("vm", "release end", &xml).assert_fine();
+    assert_eq!(uses(), 0, "there is no device");
     host.assert_clean();
 }
 

@@ -6,6 +6,7 @@ mod hook;
 mod left;
 pub(crate) mod libvirt;
 pub(crate) mod strace;
+pub(crate) mod vfio;
 
 pub(crate) use domain::{DomainXml, Guest};
 pub(crate) use files::{Definition, Host, Install};
