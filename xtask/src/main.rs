@@ -32,6 +32,9 @@ enum Chore {
     Dist(dist::Arguments),
     /// Measure what automdev costs, beside what it is compared with
     Bench(bench::Arguments),
+    /// What it does in a host
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// Disposable Debian hosts with real libvirt, QEMU, mdevctl and sample mdev drivers
     Vm(vm::Arguments),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => test::main(&arguments),
         Chore::Dist(arguments) => dist::main(&arguments),
         Chore::Bench(arguments) => bench::main(&arguments),
+        Chore::BenchInside(arguments) => bench::inside(&arguments),
         Chore::Vm(arguments) => vm::main(arguments),
     };
     done.unwrap_or_else(|error| {

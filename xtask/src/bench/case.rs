@@ -8,28 +8,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::call::{Call, Case, Step};
 use super::tree::{Folder, Host, SMALL, Size, defined, domain};
-
-/// A program, its arguments, and what is on its standard input.
-#[derive(Clone)]
-pub(crate) struct Call {
-    pub(crate) name: String,
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
-    /// A file, or nothing.
-    pub(crate) input: Option<PathBuf>,
-}
-
-/// Two calls that are compared, and how much the first one may cost.
-pub(crate) struct Case {
-    pub(crate) name: String,
-    pub(crate) own: Call,
-    pub(crate) peer: Call,
-    /// The largest ratio that is good, where there is a goal.
-    pub(crate) goal: Option<f64>,
-    /// How much more of a processor's time than its peer it may take, where there is a goal.
-    pub(crate) most_cpu: Option<Duration>,
-}
 
 /// The choice of a place takes no longer.
 const MOST_FOR_CHOICE: Duration = Duration::from_millis(5);
@@ -71,12 +51,12 @@ impl Maker<'_> {
     fn own(&self, host: &Host, line: &str, input: Option<&Path>) -> Call {
         let mut arguments: Vec<OsString> = vec!["--root".into(), host.path().into()];
         arguments.extend(line.split(' ').map(OsString::from));
-        Call {
-            name: "automdev".to_owned(),
+        let step = Step {
             program: self.program.to_owned(),
             arguments,
             input: input.map(Path::to_owned),
-        }
+        };
+        Call::one("automdev", step)
     }
 
     /// What libvirt calls, where there is nothing to be done.
@@ -85,68 +65,32 @@ impl Maker<'_> {
         let large = self.input("large.xml", &domain(&[], None, 100_000))?;
         let script = self.input("hook.sh", SHELL_HOOK)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        let shell = |input: &Path| Call {
-            name: "sh + xmllint".to_owned(),
-            program: script.clone(),
-            arguments: ["bench", "prepare", "begin", "-"].map(OsString::from).to_vec(),
-            input: Some(input.to_owned()),
+        let shell = |input: &Path| {
+            let step = Step::new(&script, &["bench", "prepare", "begin", "-"]);
+            Call::one("sh + xmllint", step.reading(input))
         };
-        let case = |name: &str, line: &str, input: &Path, peer: Call, goal: Option<f64>| Case {
-            name: name.to_owned(),
-            own: self.own(host, line, Some(input)),
-            peer,
-            goal,
-            most_cpu: None,
+        let case = |name: &str, line: &str, input: &Path, peer: Call| {
+            Case::new(name, self.own(host, line, Some(input)), peer).of_hook()
         };
+        let prepare = "hook bench prepare begin -";
         Ok(vec![
-            case(
-                "event: started",
-                "hook bench started begin -",
-                &plain,
-                nothing(),
-                Some(1.2),
-            ),
-            case(
-                "event: stopped",
-                "hook bench stopped end -",
-                &plain,
-                nothing(),
-                Some(1.2),
-            ),
+            case("event: started", "hook bench started begin -", &plain, nothing()).at_most(1.2),
+            case("event: stopped", "hook bench stopped end -", &plain, nothing()).at_most(1.2),
             case(
                 "event: reconnect",
                 "hook bench reconnect begin -",
                 &plain,
                 nothing(),
-                Some(1.2),
-            ),
-            case(
-                "prepare, no marks, 2 KB",
-                "hook bench prepare begin -",
-                &plain,
-                nothing(),
-                None,
-            ),
-            case(
-                "prepare, no marks, 100 KB",
-                "hook bench prepare begin -",
-                &large,
-                nothing(),
-                Some(1.5),
-            ),
-            case(
-                "prepare, no marks, 100 KB",
-                "hook bench prepare begin -",
-                &large,
-                shell(&large),
-                Some(0.5),
-            ),
+            )
+            .at_most(1.2),
+            case("prepare, no marks, 2 KB", prepare, &plain, nothing()),
+            case("prepare, no marks, 100 KB", prepare, &large, nothing()).at_most(1.5),
+            case("prepare, no marks, 100 KB", prepare, &large, shell(&large)).at_most(0.5),
             case(
                 "release, nothing to do",
                 "hook bench release end -",
                 &plain,
                 nothing(),
-                None,
             ),
         ])
     }
@@ -154,20 +98,14 @@ impl Maker<'_> {
     /// What people call.
     fn reading(&self, host: &Host) -> Result<Vec<Case>> {
         let marked = self.input("marked.xml", &domain(&[defined(0)], None, 2_000))?;
-        let case = |name: &str, line: &str, input: Option<&Path>| Case {
-            name: name.to_owned(),
-            own: self.own(host, line, input),
-            peer: nothing(),
-            goal: None,
-            most_cpu: None,
+        let case = |name: &str, line: &str, input: Option<&Path>| {
+            Case::new(name, self.own(host, line, input), nothing())
         };
-        let mut run = case("run, nothing to make", "run -- /bin/true -device vga", None);
-        run.goal = None;
         Ok(vec![
             case("plan, one device", "plan -", Some(&marked)),
             case("list", "list", None),
             case("rewrite", "rewrite -", Some(&marked)),
-            run,
+            case("run, nothing to make", "run -- /bin/true -device vga", None),
         ])
     }
 
@@ -210,13 +148,8 @@ impl Maker<'_> {
             let host = self.host(name, size)?;
             let mut peer = self.own(&small, "plan -", Some(&marked));
             "10 definitions".clone_into(&mut peer.name);
-            cases.push(Case {
-                name: format!("plan, {name}"),
-                own: self.own(&host, "plan -", Some(&marked)),
-                peer,
-                goal: Some(1.1),
-                most_cpu: None,
-            });
+            let own = self.own(&host, "plan -", Some(&marked));
+            cases.push(Case::new(format!("plan, {name}"), own, peer).at_most(1.1));
         }
         Ok(cases)
     }
@@ -249,13 +182,10 @@ impl Maker<'_> {
             let marked = self.input(&format!("{pool}.xml"), &marked)?;
             let mut peer = self.own(&host, "plan -", Some(&none));
             "no device".clone_into(&mut peer.name);
-            cases.push(Case {
-                name: format!("plan, pool of {name}, 64 parents"),
-                own: self.own(&host, "plan -", Some(&marked)),
-                peer,
-                goal: None,
-                most_cpu: Some(MOST_FOR_CHOICE),
-            });
+            let own = self.own(&host, "plan -", Some(&marked));
+            let mut case = Case::new(format!("plan, pool of {name}, 64 parents"), own, peer);
+            case.goals.cpu = Some(MOST_FOR_CHOICE);
+            cases.push(case);
         }
         Ok(cases)
     }
@@ -263,10 +193,5 @@ impl Maker<'_> {
 
 /// The least that a process costs.
 fn nothing() -> Call {
-    Call {
-        name: "/bin/true".to_owned(),
-        program: "/bin/true".into(),
-        arguments: Vec::new(),
-        input: None,
-    }
+    Call::one("/bin/true", Step::new("/bin/true", &[]))
 }

@@ -1,26 +1,31 @@
 //! Runs the two calls of a case in turn, and counts what each does.
 
-use std::fs::File;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
+use serde::{Deserialize, Serialize};
 
-use super::case::{Call, Case};
-use super::counts::Counts;
+use super::call::{Call, Case, Goals};
+use super::{count, memory, process};
 
 /// What a case came to.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) name: String,
     pub(crate) own: Cost,
     pub(crate) peer: Cost,
-    pub(crate) goal: Option<f64>,
-    pub(crate) most_cpu: Option<Duration>,
+    pub(crate) goals: Goals,
 }
 
 impl Measured {
+    /// Of the call's time to its peer's.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.own.median.as_secs_f64() / self.peer.median.as_secs_f64()
+    }
+
     /// The time of processors that the call takes beyond what its peer does.
     pub(crate) fn more_cpu(&self) -> Duration {
         self.own.cpu.saturating_sub(self.peer.cpu)
@@ -28,6 +33,7 @@ impl Measured {
 }
 
 /// What one call costs.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) name: String,
     /// The middle of all runs.
@@ -36,10 +42,22 @@ pub(crate) struct Cost {
     pub(crate) quartiles: (Duration, Duration),
     /// The middle of the time of processors that the runs took, over all of their processes.
     pub(crate) cpu: Duration,
-    pub(crate) counts: Counts,
+    /// In user space, over all processes; where it was counted.
+    pub(crate) instructions: Option<u64>,
+    /// Over all processes; where it was counted.
+    pub(crate) system_calls: Option<u64>,
+    /// The most KiB that one of its steps had resident; where it was looked at.
+    pub(crate) memory: Option<u64>,
 }
 
-pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
+/// Whether instructions are counted: that takes valgrind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instructions {
+    Counted,
+    Left,
+}
+
+pub(crate) fn measure(case: &Case, runs: u32, instructions: Instructions) -> Result<Measured> {
     let (mut own, mut peer) = (Vec::new(), Vec::new());
     // The first of each fills the caches.
     for run in 0..=runs {
@@ -49,51 +67,62 @@ pub(crate) fn measure(case: &Case, runs: u32) -> Result<Measured> {
             peer.push(times.1);
         }
     }
+    let cost = |call: &Call, runs| {
+        let mut cost = cost(call, runs);
+        if !case.own.is_at_once() {
+            add_counts(call, instructions, &mut cost)?;
+        }
+        anyhow::Ok(cost)
+    };
     Ok(Measured {
         name: case.name.clone(),
         own: cost(&case.own, own)?,
         peer: cost(&case.peer, peer)?,
-        goal: case.goal,
-        most_cpu: case.most_cpu,
+        goals: case.goals,
     })
 }
 
-/// Counts what a call does.
-pub(crate) fn count(call: &Call) -> Result<Counts> {
-    Ok(Counts {
-        instructions: instructions(call)?,
-        system_calls: system_calls(call)?,
-    })
-}
-
-fn cost(call: &Call, runs: Vec<(Duration, Duration)>) -> Result<Cost> {
+fn cost(call: &Call, runs: Vec<(Duration, Duration)>) -> Cost {
     let (mut times, mut cpu): (Vec<Duration>, Vec<Duration>) = runs.into_iter().unzip();
     times.sort_unstable();
     cpu.sort_unstable();
-    Ok(Cost {
+    Cost {
         name: call.name.clone(),
         median: times[times.len() / 2],
         quartiles: (times[times.len() / 4], times[times.len() * 3 / 4]),
         cpu: cpu[cpu.len() / 2],
-        counts: count(call)?,
-    })
+        instructions: None,
+        system_calls: None,
+        memory: None,
+    }
+}
+
+fn add_counts(call: &Call, instructions: Instructions, cost: &mut Cost) -> Result<()> {
+    if instructions == Instructions::Counted {
+        cost.instructions = Some(count::each(call, count::instructions)?.iter().sum());
+    }
+    cost.system_calls = Some(count::each(call, count::system_calls)?.iter().sum());
+    cost.memory = count::each(call, memory::peak)?.into_iter().max();
+    Ok(())
 }
 
 /// As long as it took, and the time of processors.
 fn time(call: &Call) -> Result<(Duration, Duration)> {
-    let mut command = Command::new(&call.program);
-    command.args(&call.arguments);
-    feed(&mut command, call)?;
+    for round in &call.before {
+        process::round(process::commands(round)?, call)?;
+    }
+    let ready: Vec<Vec<Command>> = call
+        .rounds
+        .iter()
+        .map(|round| process::commands(round))
+        .collect::<Result<_>>()?;
     let before = cpu_of_children()?;
     let begun = Instant::now();
-    let status = command.status().with_context(|| call.name.clone())?;
-    let took = begun.elapsed();
-    let cpu = cpu_of_children()?.saturating_sub(before);
-    // That a dry run says no, or a hook of somebody's refuses, is an answer as well.
-    if status.code().is_none() {
-        bail!("{}: {status}", call.name);
+    for commands in ready {
+        process::round(commands, call)?;
     }
-    Ok((took, cpu))
+    let took = begun.elapsed();
+    Ok((took, cpu_of_children()?.saturating_sub(before)))
 }
 
 /// The time of processors of all children that have ended, and of theirs.
@@ -103,52 +132,20 @@ fn cpu_of_children() -> Result<Duration> {
     Ok(Duration::from_micros(u64::try_from(time.num_microseconds())?))
 }
 
-fn feed(command: &mut Command, call: &Call) -> Result<()> {
-    let input = match &call.input {
-        Some(file) => File::open(file)
-            .with_context(|| format!("{}", file.display()))?
-            .into(),
-        None => Stdio::null(),
-    };
-    command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
-    // What one has in the environment costs each program a little.
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Runs it under a tool whose report goes to a file, and returns the report.
-fn under(tool: &[&str], report: &str, call: &Call) -> Result<String> {
-    let mut command = Command::new(tool[0]);
-    command.args(&tool[1..]).arg(&call.program).args(&call.arguments);
-    feed(&mut command, call)?;
-    command.status().with_context(|| tool[0].to_owned())?;
-    let text = std::fs::read_to_string(report).with_context(|| report.to_owned())?;
-    std::fs::remove_file(report)?;
-    Ok(text)
-}
-
-/// Counted by callgrind, which says for each process `Collected : NUMBER`.
-fn instructions(call: &Call) -> Result<u64> {
-    let report = format!("/dev/shm/automdev-bench-{}.log", std::process::id());
-    let log = format!("--log-file={report}");
-    let tool = [
-        "valgrind",
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        "--trace-children=yes",
-        &log,
-    ];
-    let text = under(&tool, &report, call)?;
-    let counts = text.lines().filter_map(|line| line.split_once("Collected : "));
-    let counts = counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok());
-    Ok(counts.sum())
-}
-
-/// Counted by strace, whose table ends with `100.00 SECONDS USECS CALLS [ERRORS] total`.
-fn system_calls(call: &Call) -> Result<u64> {
-    let report = format!("/dev/shm/automdev-bench-{}.strace", std::process::id());
-    let text = under(&["strace", "-f", "-c", "-o", &report], &report, call)?;
-    let total = text.lines().rfind(|line| line.trim_end().ends_with(" total"));
-    let calls = total.and_then(|line| line.split_ascii_whitespace().nth(3)?.parse().ok());
-    calls.with_context(|| format!("strace counted nothing for {}", call.name))
+    #[test]
+    fn the_middle_of_the_runs_counts() {
+        let call = Call::in_turn("call", Vec::new());
+        let runs = [9, 1, 5, 3, 100].map(|ms| (Duration::from_millis(ms), Duration::from_micros(ms)));
+        let cost = cost(&call, runs.to_vec());
+        assert_eq!(cost.median, Duration::from_millis(5));
+        assert_eq!(
+            cost.quartiles,
+            (Duration::from_millis(3), Duration::from_millis(9))
+        );
+        assert_eq!(cost.cpu, Duration::from_micros(5));
+    }
 }

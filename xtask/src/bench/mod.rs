@@ -3,24 +3,38 @@
 //! Whole processes are measured, the two of a pair in turn, so that what else the machine does hits both. Times differ
 //! from run to run; instructions and system calls, which are counted beside them, do not.
 
+mod call;
 mod case;
+mod count;
 mod counts;
+mod host;
 mod measure;
+mod memory;
+mod process;
 mod report;
 mod tree;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::dist::{self, Libc};
-use crate::vm::{self, Stage};
+use crate::vm::{self, Generation, Stage};
+use call::Case;
+pub(crate) use host::{Inside, inside};
+use measure::{Instructions, Measured};
 
 /// What counts, beside Rust.
 const PACKAGES: [&str; 2] = ["strace", "valgrind"];
+
+/// How often a call is run.
+const RUNS: u32 = 100;
+
+/// The same in a host, which is emulated, as a rule.
+const RUNS_IN_HOST: u32 = 15;
 
 /// `cargo xtask bench …`
 #[derive(Args)]
@@ -28,12 +42,19 @@ const PACKAGES: [&str; 2] = ["strace", "valgrind"];
 Examples:
   cargo xtask bench                       all cases on this machine
   cargo xtask bench --runs 20 pool        those with `pool` in their name, quickly
+  cargo xtask bench --host                on a real kernel, beside mdevctl, virsh and hooks of others
   cargo xtask bench --check               has anything got worse? instructions and system calls only
   cargo xtask bench --record              what is counted now is what counts from now on")]
 pub(crate) struct Arguments {
-    /// How often each program of a pair is run
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(3..))]
-    runs: u32,
+    /// How often each call of a pair is run: 100 times on this machine, 15 times in a host
+    #[arg(long, value_parser = clap::value_parser!(u32).range(3..))]
+    runs: Option<u32>,
+    /// In a disposable host with the kernel's sample drivers, mdevctl and libvirt
+    #[arg(long, conflicts_with_all = ["check", "record"])]
+    host: bool,
+    /// The host's generation
+    #[arg(long, value_enum, default_value_t = Generation::Trixie, requires = "host")]
+    generation: Generation,
     /// Writes the results there, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -57,28 +78,44 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         record()?;
         return Ok(ExitCode::SUCCESS);
     }
-    vm::ensure_packages(&PACKAGES)?;
+    let filters = &arguments.filters;
+    let runs = |usual| arguments.runs.unwrap_or(usual);
     let program = dist::program(Libc::best()?)?;
-    let folder = tree::Folder::new()?;
-    let cases = case::all(&program, &folder)?;
-    let is_wanted = |name: &str| {
-        let filters = &arguments.filters;
-        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+    let (results, ended) = if arguments.host {
+        host::measure(arguments.generation, &program, runs(RUNS_IN_HOST), filters)?
+    } else {
+        (here(&program, runs(RUNS), filters)?, ExitCode::SUCCESS)
     };
-    let mut results = Vec::new();
-    for case in cases.iter().filter(|case| is_wanted(&case.name)) {
-        eprintln!("automdev: measuring {} …", case.name);
-        results.push(measure::measure(case, arguments.runs)?);
-    }
-    if results.is_empty() {
-        bail!("no case has one of these in its name");
-    }
-    let size = fs::metadata(&program).context("the program")?.len();
+    let size = (
+        fs::metadata(&program).context("the program")?.len(),
+        dist::LARGEST,
+    );
     print!("{}", report::table(&results, size));
     if let Some(file) = &arguments.json {
         fs::write(file, report::json(&results, size)).with_context(|| format!("{}", file.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ended)
+}
+
+/// Measures on this machine.
+fn here(program: &Path, runs: u32, filters: &[String]) -> Result<Vec<Measured>> {
+    vm::ensure_packages(&PACKAGES)?;
+    let folder = tree::Folder::new()?;
+    let cases = case::all(program, &folder)?;
+    let mut results = Vec::new();
+    for case in cases.iter().filter(|case| is_wanted(case, filters)) {
+        eprintln!("automdev: measuring {} …", case.name);
+        results.push(measure::measure(case, runs, Instructions::Counted)?);
+    }
+    if results.is_empty() {
+        bail!("no case has one of these in its name");
+    }
+    Ok(results)
+}
+
+/// Whether its name has one of these in it, or there are none.
+fn is_wanted(case: &Case, filters: &[String]) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| case.name.contains(filter.as_str()))
 }
 
 /// Counts what each case costs; that one costs more than was recorded is an error.
@@ -109,7 +146,45 @@ fn count(libc: Libc) -> Result<counts::Recorded> {
     let program = dist::program(libc)?;
     let stage = Stage::begin("automdev", "counting instructions and system calls");
     let folder = tree::Folder::new()?;
-    let counted = counts::count(&case::all(&program, &folder)?)?;
+    let counted = counts::all(&case::all(&program, &folder)?)?;
     stage.end();
     Ok(counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn the_command_line() {
+        let parse = |line: &str| Line::try_parse_from(["bench"].into_iter().chain(line.split_whitespace()));
+        for good in [
+            "",
+            "--runs 3 pool",
+            "--check",
+            "--host --generation bookworm --json out 1",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "--runs 2",
+            "--generation trixie",
+            "--host --check",
+            "--host --record",
+            "--check pool",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let Ok(line) = parse("--host") else {
+            panic!("--host is enough");
+        };
+        assert_eq!(line.arguments.generation, Generation::Trixie);
+    }
 }

@@ -155,8 +155,13 @@ pub(crate) fn defined(number: usize) -> String {
     format!("d0000000-0000-4000-8000-{number:012x}")
 }
 
-/// The XML of a domain of at least so many bytes: with marked devices, or of a pool, or with neither.
+/// The XML of the domain `bench`, of at least so many bytes: with marked devices, or of a pool, or with neither.
 pub(crate) fn domain(devices: &[String], pool: Option<&str>, bytes: usize) -> String {
+    domain_of(1, devices, pool, bytes)
+}
+
+/// The same with another UUID.
+pub(crate) fn domain_of(number: usize, devices: &[String], pool: Option<&str>, bytes: usize) -> String {
     let (mut marks, mut hostdevs) = (String::new(), String::new());
     for uuid in devices {
         let of_pool = pool.map(|pool| format!(" pool='{pool}'")).unwrap_or_default();
@@ -174,14 +179,14 @@ pub(crate) fn domain(devices: &[String], pool: Option<&str>, bytes: usize) -> St
     }
     let mut disks = String::new();
     while disks.len() + hostdevs.len() < bytes {
-        let number = disks.len();
+        let disk = disks.len();
         writeln!(
             disks,
-            "    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/{number}.qcow2'/><target dev='vda' bus='virtio'/></disk>"
+            "    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/libvirt/images/{disk}.qcow2'/><target dev='vda' bus='virtio'/></disk>"
         )
         .expect("a String takes it");
     }
     format!(
-        "<domain type='kvm'>\n  <name>bench</name>\n  <uuid>b0000000-0000-4000-8000-000000000001</uuid>\n{marks}  <devices>\n{disks}{hostdevs}  </devices>\n</domain>\n"
+        "<domain type='kvm'>\n  <name>bench</name>\n  <uuid>b0000000-0000-4000-8000-{number:012x}</uuid>\n{marks}  <devices>\n{disks}{hostdevs}  </devices>\n</domain>\n"
     )
 }

@@ -28,7 +28,7 @@ use clap::Args;
 use crate::vm::{self, Carried, Stage, workspace};
 
 pub(crate) use check::check;
-pub(crate) use program::Libc;
+pub(crate) use program::{LARGEST, Libc};
 
 /// The version of everything in the workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -48,7 +48,7 @@ impl Libc {
 }
 
 /// The most bytes that the program may have.
-const LARGEST: u64 = 3 << 20;
+pub(crate) const LARGEST: u64 = 3 << 20;
 
 /// What glibc adds at most.
 const LARGEST_OF_GLIBC: u64 = 1 << 20;

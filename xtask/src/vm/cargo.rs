@@ -16,25 +16,43 @@ pub(crate) enum Wanted {
     Program,
     /// The program and its tests for a host, `vm`.
     ProgramAndTests,
+    /// This very program, `xtask`: what it does in a host.
+    Chores,
 }
 
-/// Builds it; the names of what is returned are `automdev` and `vm`.
+impl Wanted {
+    /// Cargo's words for it, and the names of what comes of it.
+    fn words(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Wanted::Program => (
+                &["build", "--package", "automdev", "--bin", "automdev"],
+                &["automdev"],
+            ),
+            Wanted::ProgramAndTests => (
+                &[
+                    "test",
+                    "--no-run",
+                    "--package",
+                    "automdev",
+                    "--test",
+                    "vm",
+                    "--features",
+                    "vm-tests",
+                ],
+                &["automdev", "vm"],
+            ),
+            Wanted::Chores => (&["build", "--package", "xtask", "--bin", "xtask"], &["xtask"]),
+        }
+    }
+}
+
+/// Builds it; the names of what is returned are `automdev`, `vm` and `xtask`.
 pub(crate) fn build(wanted: Wanted) -> Result<Vec<Carried>> {
     let mut command = Command::new(env!("CARGO"));
-    match wanted {
-        Wanted::Program => command.args(["build", "--bin", "automdev"]),
-        Wanted::ProgramAndTests => {
-            command.args(["test", "--no-run", "--test", "vm", "--features", "vm-tests"])
-        }
-    };
+    let (words, names) = wanted.words();
     let output = command
-        .args([
-            "--quiet",
-            "--package",
-            "automdev",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(words)
+        .args(["--quiet", "--message-format", "json-render-diagnostics"])
         .args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"])
         .arg(place::workspace().join("target/static"))
         .current_dir(place::workspace())
@@ -47,9 +65,8 @@ pub(crate) fn build(wanted: Wanted) -> Result<Vec<Carried>> {
         bail!("the program or its tests do not build");
     }
     let built = executables(&String::from_utf8(output.stdout)?);
-    for name in ["automdev", "vm"] {
-        let is_wanted = name == "automdev" || wanted == Wanted::ProgramAndTests;
-        if is_wanted && !built.iter().any(|file| file.name == name) {
+    for name in names {
+        if !built.iter().any(|file| file.name == *name) {
             bail!("cargo built no {name}");
         }
     }

@@ -9,7 +9,7 @@ const VERSION: &str = "2";
 pub(crate) const BUILDER_PACKAGES: [&str; 4] = ["linux-headers-amd64", "linux-source", "make", "xz-utils"];
 
 /// What a host has.
-pub(crate) const HOST_PACKAGES: [&str; 20] = [
+pub(crate) const HOST_PACKAGES: [&str; 21] = [
     "linux-image-amd64",
     "systemd-sysv",
     "login",
@@ -23,6 +23,7 @@ pub(crate) const HOST_PACKAGES: [&str; 20] = [
     "mdevctl",
     "strace",
     "libxml2-utils",
+    "python3",
     "busybox-static",
     "procps",
     "psmisc",

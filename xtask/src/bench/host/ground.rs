@@ -1,0 +1,101 @@
+//! What the calls stand on: definitions, hooks of others, domains.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::bench::tree::{defined, domain_of};
+
+/// How many devices mtty has: one for each of its ports.
+pub(super) const PORTS: usize = 24;
+
+/// A store of definitions that can have mdevctl's name, `/etc/mdevctl.d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Store {
+    /// As many as mtty has ports. It is in place at first.
+    Usual,
+    /// Ten.
+    Small,
+    /// Ten thousand.
+    Large,
+}
+
+impl Store {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Store::Usual => "usual",
+            Store::Small => "small",
+            Store::Large => "large",
+        }
+    }
+
+    const fn size(self) -> usize {
+        match self {
+            Store::Usual => PORTS,
+            Store::Small => 10,
+            Store::Large => 10_000,
+        }
+    }
+}
+
+/// A folder with all of it, in memory. Nothing of it outlives the host.
+pub(super) struct Ground(PathBuf);
+
+impl Ground {
+    pub(super) fn lay() -> Result<Self> {
+        // `ready.sh` knows it, too.
+        let ground = Ground("/run/automdev-bench".into());
+        fs::create_dir_all(&ground.0)?;
+        define(Path::new("/etc/mdevctl.d"), Store::Usual)?;
+        for store in [Store::Small, Store::Large] {
+            define(&PathBuf::from(format!("/etc/mdevctl.d.{}", store.name())), store)?;
+        }
+        ground.file("store", Store::Usual.name())?;
+        for (name, text) in [
+            ("ready.sh", include_str!("ready.sh")),
+            ("hook.sh", include_str!("hook.sh")),
+            ("hook.py", include_str!("hook.py")),
+        ] {
+            fs::set_permissions(ground.file(name, text)?, Permissions::from_mode(0o755))?;
+        }
+        Ok(ground)
+    }
+
+    /// Where a file of that name is.
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The XML of a domain, as libvirt would hand it over: `bench`, with that number for its UUID, and some of the devices.
+    pub(super) fn domain(&self, number: usize, devices: &[usize]) -> Result<PathBuf> {
+        let devices: Vec<String> = devices.iter().copied().map(defined).collect();
+        let name = format!("domain-{number}-{}.xml", devices.len());
+        self.file(&name, &domain_of(number, &devices, None, 2_000))
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.at(name);
+        fs::write(&path, text).with_context(|| format!("{}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Those of mtty's devices come first; the rest is spread over two parents.
+fn define(store: &Path, size: Store) -> Result<()> {
+    // mdevctl wants them.
+    for folder in ["scripts.d/callouts", "scripts.d/notifiers", "mtty", "mbochs"] {
+        fs::create_dir_all(store.join(folder))?;
+    }
+    for number in 0..size.size() {
+        let (parent, mdev_type) = match number {
+            PORTS.. if number % 2 == 1 => ("mbochs", "mbochs-small"),
+            _ => ("mtty", "mtty-1"),
+        };
+        let text = format!(r#"{{"mdev_type":"{mdev_type}","start":"manual"}}"#);
+        let path = store.join(parent).join(defined(number));
+        fs::write(&path, text).with_context(|| format!("{}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The part that is measured on a real kernel, beside what people use instead: this very program is carried into a
+//! disposable host ([`crate::vm`]), measures there ([`inside`]), and says what came of it.
+
+mod cases;
+mod ground;
+mod inside;
+mod libvirt;
+mod said;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::measure::Measured;
+use crate::vm::{self, Carried, Generation, Job, Purpose, Stage, Wanted};
+pub(crate) use inside::{Arguments as Inside, main as inside};
+
+/// When a host is given up.
+const LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// Measures in a host of `generation` what `program` costs. It is a failure where some of it could not be measured.
+pub(crate) fn measure(
+    generation: Generation,
+    program: &Path,
+    runs: u32,
+    filters: &[String],
+) -> Result<(Vec<Measured>, ExitCode)> {
+    let stage = Stage::begin("automdev", "building what measures");
+    let mut carried = vm::build_program(Wanted::Chores)?;
+    stage.end();
+    carried.push(Carried {
+        name: "automdev".to_owned(),
+        from: program.to_owned(),
+    });
+    let image = vm::ensure_image(generation)?;
+    let runs = runs.to_string();
+    let mut command = ["/automdev/xtask", "bench-inside", &runs]
+        .map(str::to_owned)
+        .to_vec();
+    command.extend_from_slice(filters);
+    let job = Job {
+        image: &image,
+        carried: &carried,
+        command: &command,
+        purpose: Purpose::Run,
+        limit: LIMIT,
+    };
+    let stage = Stage::begin(generation, "measuring");
+    let mut said = said::Said::new(|line| eprintln!("{generation}: {line}"));
+    let status = job.run(|piece| said.take(piece))?;
+    stage.end();
+    let ended = if status == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    };
+    Ok((said.results()?, ended))
+}
