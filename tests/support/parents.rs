@@ -76,6 +76,11 @@ impl Tree {
 
     /// The kernel's sample driver mbochs, with its parameter `count`, in megabytes.
     pub(crate) fn mbochs_of(&self, count: u32) -> &Self {
+        self.mbochs_named("mbochs", count)
+    }
+
+    /// The same under another name: a host may have several that the kernel's has one of.
+    pub(crate) fn mbochs_named(&self, parent: &str, count: u32) -> &Self {
         let offered = |name, description, megabytes| Type {
             name,
             pretty: name,
@@ -83,7 +88,7 @@ impl Tree {
             available: count / megabytes,
         };
         self.parent(
-            "sys/devices/virtual/mbochs/mbochs",
+            &format!("sys/devices/virtual/mbochs/{parent}"),
             "vfio-pci",
             &[
                 offered("mbochs-large", "virtual display, 64 MB video memory", 64),
@@ -91,13 +96,19 @@ impl Tree {
                 offered("mbochs-small", "virtual display, 4 MB video memory", 4),
             ],
         )
-        .sample_class("mbochs")
+        .class("mbochs", parent)
     }
 
     fn sample_class(&self, name: &str) -> &Self {
-        let class = format!("sys/class/{name}");
-        self.folder(&class)
-            .link(&format!("sys/devices/virtual/{name}/{name}/subsystem"), &class)
+        self.class(name, name)
+    }
+
+    fn class(&self, driver: &str, parent: &str) -> &Self {
+        let class = format!("sys/class/{driver}");
+        self.folder(&class).link(
+            &format!("sys/devices/virtual/{driver}/{parent}/subsystem"),
+            &class,
+        )
     }
 
     /// An NVIDIA T4 with types of 1 GB (nvidia-222, nvidia-230: 16 each) and 2 GB (nvidia-231: 8).

@@ -26,7 +26,12 @@ impl Tree {
         let path = base().join(name);
         // Left by an earlier process of that number whose test failed.
         drop(fs::remove_dir_all(&path));
-        fs::create_dir_all(&path).expect("a temporary folder");
+        Tree::at_path(&path)
+    }
+
+    /// The same, in a folder that is made where it is absent.
+    pub(crate) fn at_path(path: &Path) -> Self {
+        fs::create_dir_all(path).expect("a folder");
         let tree = Tree {
             path: fs::canonicalize(path).expect("the folder just made"),
         };
@@ -50,6 +55,11 @@ impl Tree {
         let tree = Tree::new();
         copy(&samples().join(name), &tree.path);
         tree
+    }
+
+    /// Leaves it to whoever asked for it.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
     }
 
     /// Its root, as the tests read it.

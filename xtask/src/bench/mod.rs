@@ -12,6 +12,7 @@ mod measure;
 mod memory;
 mod process;
 mod report;
+mod starts;
 mod tree;
 
 use std::fs;
@@ -23,7 +24,6 @@ use clap::Args;
 
 use crate::dist::{self, Libc};
 use crate::vm::{self, Generation, Stage};
-use call::Case;
 pub(crate) use host::{Inside, inside};
 use measure::{Instructions, Measured};
 
@@ -80,11 +80,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     }
     let filters = &arguments.filters;
     let runs = |usual| arguments.runs.unwrap_or(usual);
-    let program = dist::program(Libc::best()?)?;
+    let libc = Libc::best()?;
+    let program = dist::program(libc)?;
     let (results, ended) = if arguments.host {
         host::measure(arguments.generation, &program, runs(RUNS_IN_HOST), filters)?
     } else {
-        (here(&program, runs(RUNS), filters)?, ExitCode::SUCCESS)
+        (here(libc, &program, runs(RUNS), filters)?, ExitCode::SUCCESS)
     };
     let size = (
         fs::metadata(&program).context("the program")?.len(),
@@ -98,13 +99,22 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Measures on this machine.
-fn here(program: &Path, runs: u32, filters: &[String]) -> Result<Vec<Measured>> {
+fn here(libc: Libc, program: &Path, runs: u32, filters: &[String]) -> Result<Vec<Measured>> {
     vm::ensure_packages(&PACKAGES)?;
     let folder = tree::Folder::new()?;
-    let cases = case::all(program, &folder)?;
+    let mut cases = case::all(program, &folder)?;
+    if is_wanted(starts::NAME, filters) {
+        cases.push(starts::case(&dist::program_on_fake(libc)?, &folder)?);
+    }
     let mut results = Vec::new();
-    for case in cases.iter().filter(|case| is_wanted(case, filters)) {
+    for case in cases.iter().filter(|case| is_wanted(&case.name, filters)) {
         eprintln!("automdev: measuring {} …", case.name);
+        // Each takes seconds.
+        let runs = if case.own.is_at_once() {
+            runs.min(RUNS_IN_HOST)
+        } else {
+            runs
+        };
         results.push(measure::measure(case, runs, Instructions::Counted)?);
     }
     if results.is_empty() {
@@ -113,9 +123,9 @@ fn here(program: &Path, runs: u32, filters: &[String]) -> Result<Vec<Measured>> 
     Ok(results)
 }
 
-/// Whether its name has one of these in it, or there are none.
-fn is_wanted(case: &Case, filters: &[String]) -> bool {
-    filters.is_empty() || filters.iter().any(|filter| case.name.contains(filter.as_str()))
+/// Whether a case's name has one of these in it, or there are none.
+fn is_wanted(name: &str, filters: &[String]) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
 }
 
 /// Counts what each case costs; that one costs more than was recorded is an error.

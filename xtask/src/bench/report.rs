@@ -10,7 +10,7 @@ use super::measure::{Cost, Measured};
 /// The table; `size` is that of the program, and the most bytes that it may have.
 pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
     let mut text = format!(
-        "{:34} {:>10} {:>10}  {:14} {:>10}  {:>6} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}\n",
+        "{:40} {:>10} {:>10}  {:14} {:>10}  {:>6} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}\n",
         "CASE",
         "MEDIAN",
         "SPREAD",
@@ -34,7 +34,7 @@ pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
         } = one;
         let spread = own.quartiles.1.saturating_sub(own.quartiles.0);
         let line = format!(
-            "{name:34} {:>10} {:>10}  {:14} {:>10}  {:>6.2} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}  {}",
+            "{name:40} {:>10} {:>10}  {:14} {:>10}  {:>6.2} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}  {}",
             shown(own.median),
             shown(spread),
             peer.name,

@@ -123,6 +123,14 @@ pub(crate) fn program(libc: Libc) -> Result<PathBuf> {
     Ok(program.path)
 }
 
+/// The same program over a kernel that reacts in a folder.
+pub(crate) fn program_on_fake(libc: Libc) -> Result<PathBuf> {
+    let stage = Stage::begin("automdev", "building the program over a kernel in a folder");
+    let program = program::build_on_fake(libc)?;
+    stage.end();
+    Ok(program)
+}
+
 /// Where all of it is.
 fn folder() -> PathBuf {
     workspace().join("target/dist")

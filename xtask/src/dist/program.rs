@@ -39,6 +39,13 @@ impl Libc {
         }
     }
 
+    const fn flags(self) -> &'static str {
+        match self {
+            Self::Musl => "",
+            Self::Glibc => "-C target-feature=+crt-static",
+        }
+    }
+
     const fn target(self) -> &'static str {
         match self {
             Self::Musl => "x86_64-unknown-linux-musl",
@@ -63,18 +70,32 @@ pub(super) struct Program {
 
 /// Builds it.
 pub(super) fn build(libc: Libc) -> Result<Program> {
-    let (flags, largest) = match libc {
-        Libc::Musl => ("", LARGEST),
-        Libc::Glibc => ("-C target-feature=+crt-static", LARGEST + LARGEST_OF_GLIBC),
+    let largest = match libc {
+        Libc::Musl => LARGEST,
+        Libc::Glibc => LARGEST + LARGEST_OF_GLIBC,
     };
+    let folder = cargo(libc, &["--bin", "automdev"])?;
+    let path = folder.join("automdev");
+    Ok(Program { path, largest })
+}
+
+/// The same program over a kernel that reacts in a folder, as the tests have it.
+pub(super) fn build_on_fake(libc: Libc) -> Result<PathBuf> {
+    let folder = cargo(libc, &["--example", "automdev-on-fake"])?;
+    Ok(folder.join("examples/automdev-on-fake"))
+}
+
+/// Builds something as it is handed out; returns the folder that it is in.
+fn cargo(libc: Libc, wanted: &[&str]) -> Result<PathBuf> {
     let target = libc.target();
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--target", target])
-        .args(["--package", "automdev", "--bin", "automdev", "--target-dir"])
+        .args(["--package", "automdev", "--target-dir"])
         .arg(workspace().join("target"))
+        .args(wanted)
         .current_dir(workspace())
         // Whatever this machine's user likes, it is one program that is handed out.
-        .env("RUSTFLAGS", flags)
+        .env("RUSTFLAGS", libc.flags())
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stdin(Stdio::null())
         .status()
@@ -82,8 +103,7 @@ pub(super) fn build(libc: Libc) -> Result<Program> {
     if !status.success() {
         bail!("the program does not build");
     }
-    let path = workspace().join("target").join(target).join("release/automdev");
-    Ok(Program { path, largest })
+    Ok(workspace().join("target").join(target).join("release"))
 }
 
 /// Sees to it that Rust's own library for musl is there; says whether it is.

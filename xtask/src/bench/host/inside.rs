@@ -30,7 +30,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let mut results = Vec::new();
     let mut failed = measure_all(&cases::alone(&ground)?, runs, filters, &mut results);
     let beside = cases::beside_libvirt(&ground)?;
-    if beside.iter().any(|case| is_wanted(case, filters)) {
+    if beside.iter().any(|case| is_wanted(&case.name, filters)) {
         libvirt::start(&cases::node_device())?;
         failed += measure_all(&beside, runs, filters, &mut results);
     }
@@ -45,7 +45,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// Measures as much as can be; returns how many could not.
 fn measure_all(cases: &[Case], runs: u32, filters: &[String], results: &mut Vec<Measured>) -> usize {
     let mut failed = 0;
-    for case in cases.iter().filter(|case| is_wanted(case, filters)) {
+    for case in cases.iter().filter(|case| is_wanted(&case.name, filters)) {
         eprintln!("measuring {}, beside {} …", case.name, case.peer.name);
         let runs = if case.peer.steps().count() > MANY_STEPS {
             (runs / 3).max(3)
