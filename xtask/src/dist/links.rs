@@ -9,13 +9,8 @@ use super::{read, tree};
 /// What is installed by another name than in the source.
 const RENAMED: [(&str, &str); 1] = [("CHANGELOG.md", "changelog.gz")];
 
-/// What is only in the source, or where a distribution wants it: a link to it becomes its words.
-const ELSEWHERE: [&str; 4] = [
-    "CONTRIBUTING.md",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
-    "src/host/ledger.rs",
-];
+/// How the paths begin of what is only in the source, or where a distribution wants it: a link to it becomes its words.
+const ELSEWHERE: [&str; 4] = ["CONTRIBUTING.md", "LICENSE-", "src/", "xtask/"];
 
 /// A link of a text: `[WORDS](TARGET)`.
 struct Link<'a> {
@@ -100,7 +95,7 @@ fn adapted(text: &str) -> String {
         let (up, file) = file
             .strip_prefix("../")
             .map_or(("", file), |below| ("../", below));
-        if ELSEWHERE.contains(&file) {
+        if ELSEWHERE.iter().any(|start| file.starts_with(start)) {
             adapted = adapted.replace(whole, words);
         }
         if let Some((_, name)) = RENAMED.iter().find(|(source, _)| *source == file) {
