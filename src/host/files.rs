@@ -45,6 +45,12 @@ pub fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Of which file this is the neighbour through which [`replace`] goes.
+#[must_use]
+pub fn replaced_through(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".new")
+}
+
 /// Puts a file of mode 0600 in place, in one step: whoever looks sees the old content or the new. It goes
 /// through a neighbour named `.NAME.new`, so that two must not replace one file at once.
 ///

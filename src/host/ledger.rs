@@ -60,6 +60,7 @@ mod entries;
 mod flight;
 mod lock;
 mod swaps;
+mod sweep;
 mod uses;
 mod waiters;
 

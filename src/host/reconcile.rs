@@ -6,6 +6,7 @@
 //!                 a list of what is not claimed any more  dropped
 //! each record     that nobody claims                      the device is removed, then it
 //! each swap       for a device that is gone               what made way for it is made again
+//! each file       half written, of nobody's               taken away, and not told
 //! ```
 //!
 //! A device that somebody uses stays, and so does all that is known of it. It takes the locks that everybody takes, for
@@ -61,6 +62,9 @@ pub fn host(machine: &Machine<'_>, mode: Mode) -> Result<Vec<Leftover>, LedgerEr
         reconciler.record(uuid);
     }
     reconciler.swaps();
+    if mode == Mode::Act {
+        ledger.sweep();
+    }
     Ok(reconciler.leftovers)
 }
 

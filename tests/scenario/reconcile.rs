@@ -10,6 +10,7 @@ use crate::hook::host::{Answer, Host};
 
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
 const B: &str = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
+const C: &str = "e8a4d1f0-3c55-4a0e-a2b1-5f2d7c9b0e13";
 
 /// A host with two devices that can be made, and domains that want one each.
 fn two() -> (Host, Domain, Domain) {

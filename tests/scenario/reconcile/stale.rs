@@ -274,3 +274,49 @@ fn the_devices_of_a_command_that_was_killed() {
     host.reconcile(&[]).printed(0, &[&line]);
     host.assert_ledger_empty();
 }
+
+/// A call that was killed while it wrote leaves files that nobody reads.
+#[test]
+fn files_that_were_half_written() {
+    let (host, vm, _) = two();
+    let domain = vm.of_pool(C, "any");
+    host.file("etc/automdev/pools.d/any.toml", "[[member]]\ntype = 'mdpy-vga'\n");
+    host.prepare(&domain).done();
+    let run = |path: &str| format!("run/automdev/{path}");
+    let claimant = domain.claimant();
+    let half_written = [
+        run(&format!("devices/.{A}.new")),
+        run(&format!("devices/.{B}.new")),
+        run(&format!("swaps/.{B}.new")),
+        run(&format!("claims/{A}/.{claimant}.new")),
+        run(&format!("claimants/.{claimant}.new")),
+        run(&format!("uses/pool-any/.{C}.new")),
+        run(&format!("uses/pool-any/{B}")),
+    ];
+    let before = host.snapshot();
+    for path in &half_written {
+        host.file(path, "{");
+    }
+    let lock = host.at(run(&format!("locks/device-{B}")));
+    let lock = fs::File::create(lock).expect("a lock");
+    let held = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    host.reconcile(&["--dry-run"])
+        .printed(0, &["nothing was left over"]);
+    let left = || -> Vec<&String> {
+        let paths = half_written.iter();
+        paths.filter(|path| host.at(path.as_str()).exists()).collect()
+    };
+    assert_eq!(left().len(), half_written.len());
+    host.reconcile(&[]).printed(0, &["nothing was left over"]);
+    // Somebody may be writing these.
+    assert_eq!(left(), [&half_written[1], &half_written[2], &half_written[6]]);
+    drop(held);
+    host.reconcile(&[]).printed(0, &["nothing was left over"]);
+    assert_eq!(left(), Vec::<&String>::new());
+    let locks = ["run/automdev/locks", "run/automdev/swaps"];
+    before
+        .without(&locks)
+        .assert_unchanged(&host.snapshot().without(&locks));
+    host.release(&domain).done();
+    host.assert_ledger_empty();
+}

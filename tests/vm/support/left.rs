@@ -44,10 +44,25 @@ impl Left {
     #[track_caller]
     pub(crate) fn assert_unchanged(&self, told: &str) {
         let begun = Instant::now();
-        while Left::now() != *self && begun.elapsed() < Duration::from_secs(60) {
+        let mut now = Left::now();
+        while now != *self && begun.elapsed() < Duration::from_secs(60) {
             thread::sleep(Duration::from_millis(100));
+            now = Left::now();
         }
-        assert_eq!(Left::now(), *self, "{told}");
+        let (before, now) = (self.lines(), now.lines());
+        let new: Vec<&String> = now.difference(&before).collect();
+        let gone: Vec<&String> = before.difference(&now).collect();
+        assert!(
+            new.is_empty() && gone.is_empty(),
+            "{told}: new {new:#?}, gone {gone:#?}"
+        );
+    }
+
+    fn lines(&self) -> BTreeSet<String> {
+        let active = self.active.iter().map(|uuid| format!("device {uuid}"));
+        let counts = self.counts.iter();
+        let counts = counts.map(|(mdev_type, free)| format!("{free} free of {mdev_type}"));
+        active.chain(counts).chain(self.names.iter().cloned()).collect()
     }
 }
 
