@@ -5,17 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::{
-    A, B, Definition, DomainXml, Guest, Host, Install, Virsh, call, eventually, files, libvirt, virsh,
-    virsh_fails,
+    A, B, Definition, DomainXml, Guest, Host, Install, Virsh, call, eventually, files, libvirt, our_line,
+    virsh, virsh_fails,
 };
-
-/// The line of the hook's that virsh shows.
-fn our_line(complaint: &str) -> &str {
-    let start = complaint
-        .find("automdev: ")
-        .unwrap_or_else(|| panic!("no line of ours: {complaint}"));
-    complaint[start..].lines().next().expect("a line")
-}
 
 /// What the hook is given in the other tests is what libvirt gives it: arguments, environment, and the parts of
 /// the XML that it reads.

@@ -18,4 +18,5 @@ mod random;
 mod reconcile;
 mod rewrite;
 mod run;
+mod saved;
 mod support;

@@ -26,6 +26,8 @@ pub(crate) struct DomainXml {
     pub(crate) guest: Guest,
     pub(crate) devices: Vec<Device>,
     pub(crate) has_free_port: bool,
+    pub(crate) can_move: bool,
+    pub(crate) has_disk: bool,
 }
 
 impl DomainXml {
@@ -42,6 +44,8 @@ impl DomainXml {
             guest: Guest::Idle,
             devices: Vec::new(),
             has_free_port: false,
+            can_move: false,
+            has_disk: false,
         }
     }
 
@@ -85,6 +89,42 @@ impl DomainXml {
         self
     }
 
+    /// With devices whose content QEMU saves where their driver can, though nobody tracks what they write into memory.
+    pub(crate) fn that_can_move(mut self) -> Self {
+        self.can_move = true;
+        self
+    }
+
+    /// With an empty disk that can hold snapshots.
+    pub(crate) fn with_disk(mut self) -> Self {
+        self.has_disk = true;
+        self
+    }
+
+    /// The file of its disk.
+    pub(crate) fn disk(&self) -> String {
+        format!("/var/lib/libvirt/images/{}.qcow2", self.name)
+    }
+
+    /// What QEMU is told of each device beside what libvirt knows, and where that is declared.
+    fn properties(&self) -> (String, &'static str) {
+        if !self.can_move {
+            return (String::new(), "");
+        }
+        let mut devices = String::new();
+        for number in 0..self.devices.len() {
+            write!(
+                devices,
+                "    <qemu:device alias='hostdev{number}'>\n      <qemu:frontend>\n        <qemu:property name='enable-migration' type='string' value='on'/>\n        <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>\n      </qemu:frontend>\n    </qemu:device>\n"
+            )
+            .expect("a String");
+        }
+        (
+            format!("  <qemu:override>\n{devices}  </qemu:override>\n"),
+            " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'",
+        )
+    }
+
     /// As libvirt keeps it: the marks in the metadata.
     pub(crate) fn xml(&self) -> String {
         let (mut marks, mut hostdevs) = (String::new(), String::new());
@@ -113,15 +153,24 @@ impl DomainXml {
         } else {
             ""
         };
-        let (boot, disk) = match self.guest {
-            Guest::Idle => ("", ""),
+        let (boot, mut disks) = match self.guest {
+            Guest::Idle => ("", String::new()),
             Guest::ShutsDown => (
                 "<boot dev='hd'/>",
-                "    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/shutdown.img'/><target dev='sda' bus='sata'/></disk>\n",
+                "    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/shutdown.img'/><target dev='sda' bus='sata'/></disk>\n".to_owned(),
             ),
         };
+        if self.has_disk {
+            writeln!(
+                disks,
+                "    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda' bus='virtio'/></disk>",
+                self.disk()
+            )
+            .expect("a String");
+        }
+        let (properties, declared) = self.properties();
         format!(
-            "<domain type='qemu'>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <features><acpi/></features>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n{port}    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disk}{hostdevs}  </devices>\n</domain>\n",
+            "<domain type='qemu'{declared}>\n  <name>{}</name>\n  <uuid>{}</uuid>\n{marks}  <memory unit='MiB'>16</memory>\n  <vcpu>1</vcpu>\n  <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>\n  <features><acpi/></features>\n  <on_crash>destroy</on_crash>\n  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    <controller type='usb' model='none'/>\n{port}    <video><model type='none'/></video>\n    <memballoon model='none'/>\n{disks}{hostdevs}  </devices>\n{properties}</domain>\n",
             self.name, self.uuid
         )
     }
@@ -135,4 +184,36 @@ pub(crate) fn boot_sector() -> Vec<u8> {
     // The firmware boots from no smaller disk.
     sector.resize(1 << 20, 0);
     sector
+}
+
+/// An empty qcow2 image of a megabyte (QEMU's `docs/interop/qcow2.txt`): a header, the table of reference counts with its
+/// only block, and the table of the content, which is empty, each in a cluster of its own.
+pub(crate) fn empty_qcow2() -> Vec<u8> {
+    const CLUSTER: usize = 1 << 16;
+    let mut image = vec![0; 4 * CLUSTER];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"QFI\xfb");
+    for (at, number) in [
+        (4, 3),     // the version
+        (20, 16),   // a cluster's size, as a power of two
+        (36, 1),    // entries in the table of the content
+        (56, 1),    // clusters of the table of reference counts
+        (96, 4),    // a reference count's bits, as a power of two
+        (100, 104), // the header's length
+    ] {
+        put(at, &u32::to_be_bytes(number));
+    }
+    let cluster = |number: usize| {
+        u64::try_from(number * CLUSTER)
+            .expect("a small number")
+            .to_be_bytes()
+    };
+    put(24, &u64::to_be_bytes(1 << 20));
+    put(40, &cluster(3));
+    put(48, &cluster(1));
+    put(CLUSTER, &cluster(2));
+    for used in 0..4 {
+        put(2 * CLUSTER + 2 * used, &1_u16.to_be_bytes());
+    }
+    image
 }

@@ -63,6 +63,14 @@ pub(crate) fn virsh_fails(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("UTF-8")
 }
 
+/// The line of the hook's that virsh shows.
+pub(crate) fn our_line(complaint: &str) -> &str {
+    let start = complaint
+        .find("automdev: ")
+        .unwrap_or_else(|| panic!("no line of ours: {complaint}"));
+    complaint[start..].lines().next().expect("a line")
+}
+
 /// What virsh prints, whether or not it succeeds.
 pub(crate) fn try_virsh(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments).stdout).expect("UTF-8")

@@ -8,11 +8,11 @@ pub(crate) mod libvirt;
 pub(crate) mod strace;
 pub(crate) mod vfio;
 
-pub(crate) use domain::{DomainXml, Guest};
+pub(crate) use domain::{DomainXml, Guest, empty_qcow2};
 pub(crate) use files::{Definition, Host, Install};
 pub(crate) use hook::{Called, call, hook, hook_as};
 pub(crate) use left::{Left, open_files};
-pub(crate) use libvirt::{Virsh, virsh, virsh_fails};
+pub(crate) use libvirt::{Virsh, our_line, virsh, virsh_fails};
 
 use std::time::{Duration, Instant};
 
