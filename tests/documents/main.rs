@@ -54,3 +54,15 @@ fn every_sample_pool_is_good() {
         "the README shows another file than samples/pools/vgpu-4g.toml"
     );
 }
+
+/// Who wants the hosts alike reads the inventory that the playbook has.
+#[test]
+fn the_page_about_several_hosts_shows_the_playbooks_inventory() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(here.join("docs/how-to.md")).expect("a document");
+    let inventory = fs::read_to_string(here.join("samples/ansible/inventory.yml")).expect("a sample");
+    assert!(
+        page.contains(&format!("```yaml\n{inventory}```\n")),
+        "docs/how-to.md shows another inventory than samples/ansible/inventory.yml"
+    );
+}

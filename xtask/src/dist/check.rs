@@ -46,6 +46,8 @@ pub(crate) fn check(packages: &Packages) -> Result<()> {
         "/usr/lib/systemd/system/automdev-reconcile.timer",
         "/usr/share/doc/automdev/docs/reference.md",
         "/usr/share/doc/automdev/samples/automdev.toml",
+        "/usr/share/doc/automdev/samples/ansible/site.yml",
+        "/usr/share/doc/automdev/samples/ansible/pool.toml.j2",
         "/usr/share/doc/automdev/samples/pools/vgpu-4g.toml",
         "/usr/share/doc/automdev/samples/hosts/mtty/sys/class/mdev_bus/mtty -> ../../devices/virtual/mtty/mtty",
     ] {

@@ -19,8 +19,10 @@ pub(super) const DOCUMENTS: &str = "share/doc/automdev";
 
 /// Folders of the source, and the endings of the files that are documents of them. All documents keep their places, so
 /// that their links lead somewhere.
-const FOLDERS: [(&str, &str); 3] = [
+const FOLDERS: [(&str, &str); 5] = [
     ("docs", ".md"),
+    ("samples/ansible", ".yml"),
+    ("samples/ansible", ".j2"),
     ("samples/domains", ".xml"),
     ("samples/pools", ".toml"),
 ];
