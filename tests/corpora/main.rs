@@ -3,6 +3,7 @@
 
 mod definition;
 mod domain;
+mod far;
 mod ledger;
 mod nodedev;
 mod pool;
@@ -17,9 +18,10 @@ use std::path::Path;
 
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 10] = [
     ("definition", definition::check),
     ("domain", domain::check),
+    ("far", far::check),
     ("ledger", ledger::check),
     ("nodedev", nodedev::check),
     ("pool", pool::check),
