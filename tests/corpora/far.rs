@@ -59,7 +59,10 @@ pub(crate) fn check(bytes: &[u8]) {
                 assert!([0, 1, 3].contains(&status));
                 let place = plan.place();
                 assert_eq!(place.is_none(), plan.startable == Startable::No);
-                place.iter().chain(&plan.refusals()).for_each(|text| check_shown(text));
+                place
+                    .iter()
+                    .chain(&plan.refusals())
+                    .for_each(|text| check_shown(text));
             }
             Err(silence) => check_silence(&silence),
         }

@@ -10,12 +10,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
+use super::lock::flock;
 use super::{Ledger, LockError};
 use crate::host::clock::Deadline;
 use crate::host::root::Root;
@@ -62,7 +63,7 @@ impl Ledger<'_> {
             .custom_flags(nix::libc::O_NOFOLLOW);
         let file = options.open(self.lock_path(&what)).map_err(failed)?;
         // Somebody may just be looking whether it is held.
-        let taken = deadline.poll(|| match lock(&file, FlockArg::LockExclusiveNonblock) {
+        let taken = deadline.poll(|| match flock(&file, FlockArg::LockExclusiveNonblock) {
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             answer => Some(answer),
         });
@@ -84,7 +85,7 @@ impl Ledger<'_> {
         let Ok(file) = options.open(self.lock_path(&name_of(uuid))) else {
             return false;
         };
-        lock(&file, FlockArg::LockSharedNonblock) == Err(Errno::EAGAIN)
+        flock(&file, FlockArg::LockSharedNonblock) == Err(Errno::EAGAIN)
     }
 }
 
@@ -97,12 +98,4 @@ pub fn was_begun(root: &Root, uuid: MdevUuid) -> bool {
 
 fn name_of(uuid: MdevUuid) -> String {
     format!("creation-{uuid}")
-}
-
-#[allow(
-    deprecated,
-    reason = "nix's Flock lets go of the lock when it is dropped, whoever else has the file open"
-)]
-fn lock(file: &File, how: FlockArg) -> Result<(), Errno> {
-    nix::fcntl::flock(file.as_raw_fd(), how)
 }

@@ -3,12 +3,13 @@
 //! Always taken in this order: the claimant's, those of the devices, sorted, the host's, those of the
 //! parents, sorted. Nothing is waited for under the last two but the kernel's answer.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::FlockArg;
 
 use super::Ledger;
 use crate::host::clock::Deadline;
@@ -18,7 +19,14 @@ use crate::model::names::{MdevUuid, ParentName};
 /// A lock, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<std::fs::File>,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where that fails, the lock goes with the file, as soon as a child that was just forked has closed it, too.
+        let _ = flock(&self.file, FlockArg::Unlock);
+    }
 }
 
 /// Why a lock was not taken.
@@ -115,22 +123,26 @@ impl Ledger<'_> {
             .truncate(false)
             .mode(0o600)
             .custom_flags(nix::libc::O_NOFOLLOW);
-        let mut file = Some(options.open(self.lock_path(what)).map_err(failed)?);
-        let taken = deadline.poll(|| {
-            let unlocked = file.take()?;
-            match Flock::lock(unlocked, FlockArg::LockExclusiveNonblock) {
-                Ok(locked) => Some(Ok(Lock { _file: locked })),
-                Err((unlocked, Errno::EAGAIN | Errno::EINTR)) => {
-                    file = Some(unlocked);
-                    None
-                }
-                Err((_, errno)) => Some(Err(failed(errno.into()))),
-            }
+        let file = options.open(self.lock_path(what)).map_err(failed)?;
+        let taken = deadline.poll(|| match flock(&file, FlockArg::LockExclusiveNonblock) {
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            answer => Some(answer),
         });
-        taken.unwrap_or_else(|| {
-            Err(LockError::TimedOut {
+        match taken {
+            Some(Ok(())) => Ok(Lock { file }),
+            Some(Err(errno)) => Err(failed(errno.into())),
+            None => Err(LockError::TimedOut {
                 what: what.to_owned(),
-            })
-        })
+            }),
+        }
     }
+}
+
+/// Locks a file, or lets go of it.
+#[allow(
+    deprecated,
+    reason = "nix's Flock panics where it cannot let go, and lets go when it is dropped, whoever else has the file open"
+)]
+pub(super) fn flock(file: &File, how: FlockArg) -> Result<(), Errno> {
+    nix::fcntl::flock(file.as_raw_fd(), how)
 }

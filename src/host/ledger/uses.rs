@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::FlockArg;
 
+use super::lock::flock;
 use super::{Ledger, LedgerError, make_folder};
 use crate::host::files;
 use crate::model::claim::{Record, State};
@@ -119,7 +120,7 @@ impl Ledger<'_> {
         let Ok(file) = std::fs::File::open(path) else {
             return false;
         };
-        Flock::lock(file, FlockArg::LockSharedNonblock).is_err()
+        flock(&file, FlockArg::LockSharedNonblock).is_err()
     }
 
     /// Whether somebody is just making or removing a device.
