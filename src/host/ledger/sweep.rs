@@ -30,7 +30,9 @@ impl Ledger<'_> {
     /// somebody is at work on stays, and so does what cannot be taken away.
     pub fn sweep(&self) {
         for (writer, path) in self.neighbours() {
-            if self.try_lock(writer).is_ok() {
+            // Held until the file is gone: in the condition itself, it would be let go of before.
+            let lock = self.try_lock(writer);
+            if lock.is_ok() {
                 drop(self.unlink(&path));
             }
         }

@@ -222,9 +222,11 @@ impl<'a> Made<'a> {
             }
         }
         let held = release::holdings(ledger, claimant).unwrap_or_default();
-        let is_claimed = |uuid: &MdevUuid| ledger.is_claimed_by(*uuid, claimant);
+        let is_left = |uuid: &MdevUuid| {
+            ledger.is_claimed_by(*uuid, claimant) || !matches!(ledger.record(*uuid), Ok(None))
+        };
         // What is left is tried again by the `release` that follows.
-        if errors.is_empty() && !is_unanswered && !is_owed && !held.iter().any(is_claimed) {
+        if errors.is_empty() && !is_unanswered && !is_owed && !held.iter().any(is_left) {
             errors.extend(ledger.drop_holdings(claimant).err().map(RemoveError::Ledger));
         }
         errors

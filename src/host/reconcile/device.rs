@@ -115,8 +115,11 @@ impl Reconciler<'_> {
                     leftover.uuid == Some(uuid) && party.is_some_and(|party| party.claimant == *claimant)
                 })
         };
-        let claimants = self.ledger.claimants_of(uuid).unwrap_or_default();
-        claimants.iter().any(|claimant| !is_dropped(claimant))
+        // What cannot be read may be somebody's.
+        let claimants = self.ledger.claimants_of(uuid);
+        claimants.map_or(true, |claimants| {
+            claimants.iter().any(|claimant| !is_dropped(claimant))
+        })
     }
 
     /// Whether a device of ours has been seen to already, which a dry run does not see from the ledger.
