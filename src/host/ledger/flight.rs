@@ -9,14 +9,14 @@
 //! and an empty file, are of a call that died before it could make anything: what is there was made by somebody else.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
-use super::lock::flock;
+use super::lock::{flock, take};
 use super::{Ledger, LockError};
 use crate::host::clock::Deadline;
 use crate::host::root::Root;
@@ -63,17 +63,10 @@ impl Ledger<'_> {
             .custom_flags(nix::libc::O_NOFOLLOW);
         let file = options.open(self.lock_path(&what)).map_err(failed)?;
         // Somebody may just be looking whether it is held.
-        let taken = deadline.poll(|| match flock(&file, FlockArg::LockExclusiveNonblock) {
-            Err(Errno::EAGAIN | Errno::EINTR) => None,
-            answer => Some(answer),
-        });
-        match taken {
-            Some(Ok(())) => match (&file).write_all(b"+") {
-                Ok(()) => Ok(Flight { file }),
-                Err(error) => Err(failed(error)),
-            },
-            Some(Err(errno)) => Err(failed(io::Error::from(errno))),
-            None => Err(LockError::TimedOut { what }),
+        take(&file, &what, deadline)?;
+        match (&file).write_all(b"+") {
+            Ok(()) => Ok(Flight { file }),
+            Err(error) => Err(failed(error)),
         }
     }
 

@@ -124,17 +124,25 @@ impl Ledger<'_> {
             .mode(0o600)
             .custom_flags(nix::libc::O_NOFOLLOW);
         let file = options.open(self.lock_path(what)).map_err(failed)?;
-        let taken = deadline.poll(|| match flock(&file, FlockArg::LockExclusiveNonblock) {
-            Err(Errno::EAGAIN | Errno::EINTR) => None,
-            answer => Some(answer),
-        });
-        match taken {
-            Some(Ok(())) => Ok(Lock { file }),
-            Some(Err(errno)) => Err(failed(errno.into())),
-            None => Err(LockError::TimedOut {
-                what: what.to_owned(),
-            }),
-        }
+        take(&file, what, deadline)?;
+        Ok(Lock { file })
+    }
+}
+
+/// Locks the file of a lock of that name for its caller alone.
+pub(super) fn take(file: &File, what: &str, deadline: Deadline) -> Result<(), LockError> {
+    let what = what.to_owned();
+    let taken = deadline.poll(|| match flock(file, FlockArg::LockExclusiveNonblock) {
+        Err(Errno::EAGAIN | Errno::EINTR) => None,
+        answer => Some(answer),
+    });
+    match taken {
+        Some(Ok(())) => Ok(()),
+        Some(Err(errno)) => Err(LockError::File {
+            what,
+            source: errno.into(),
+        }),
+        None => Err(LockError::TimedOut { what }),
     }
 }
 

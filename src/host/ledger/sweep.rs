@@ -1,7 +1,6 @@
 //! What those who were killed while they wrote have left: it is never read, and harms nobody.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{Ledger, Lock, LockError};
 use crate::host::clock::Deadline;
@@ -45,7 +44,7 @@ impl Ledger<'_> {
     }
 
     fn try_lock(&self, writer: Writer) -> Result<Vec<Lock>, LockError> {
-        let now = Deadline::after(Duration::ZERO);
+        let now = Deadline::now();
         match writer {
             Writer::Device(uuid) => self.lock_devices([uuid], now),
             Writer::Claimant(claimant) => Ok(vec![self.lock_claimant(claimant, now)?]),
@@ -75,9 +74,8 @@ impl Ledger<'_> {
     }
 
     fn used_without_record(&self) -> Vec<MdevUuid> {
-        let folders = self.names_in("uses").into_iter();
-        let names = folders.flat_map(|folder| self.names_in(&format!("uses/{folder}")));
-        let uuids = names.filter_map(|name| name.parse().ok());
+        let keys = self.names_in("uses").into_iter();
+        let uuids = keys.flat_map(|key| self.used(&key));
         uuids.filter(|uuid| self.has_no_record(*uuid)).collect()
     }
 

@@ -64,7 +64,7 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn used(&self, key: &str) -> Vec<MdevUuid> {
+    pub(super) fn used(&self, key: &str) -> Vec<MdevUuid> {
         let names = files::names(&self.folder.join(FOLDER).join(key)).unwrap_or_default();
         names.iter().filter_map(|name| name.parse().ok()).collect()
     }
