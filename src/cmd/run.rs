@@ -26,6 +26,7 @@ use crate::model::domain::{Domain, MOST_BYTES};
 use crate::model::inventory::Inventory;
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{self, Action, Patience, Plan, Wait, Wanted};
+use crate::model::pool::Member;
 use crate::model::qemu::{CommandLine, Unseen};
 use crate::model::settings::Settings;
 
@@ -193,8 +194,11 @@ fn look(supervisor: &Supervisor<'_>, wishes: &Wishes) -> anyhow::Result<(Plan, b
         .placing(&supervisor.cordon, wishes.affinity.clone())
         .beside(&wishes.besides);
     let plan = plan::plan(&wishes.wanted, &survey, Patience::Waiting);
+    let may_claim = has_rights(root);
     let is_idle = |(wanted, action): &(Wanted, Action)| match action {
-        Action::Adopt(..) => survey.record(wanted.uuid).is_none(),
+        Action::Adopt(..) => {
+            survey.record(wanted.uuid).is_none() && !(may_claim && is_pools(&survey, wanted.uuid))
+        }
         Action::Keep(_) => own.is_some_and(|own| ledger.is_claimed_by(wanted.uuid, own)),
         _ => false,
     };
@@ -207,13 +211,27 @@ fn look(supervisor: &Supervisor<'_>, wishes: &Wishes) -> anyhow::Result<(Plan, b
     Ok((plan, is_idle))
 }
 
+/// Whether a device is one that a pool hands out while nobody claims it.
+fn is_pools(survey: &Survey<'_>, device: MdevUuid) -> bool {
+    let mut pools = survey
+        .all_pools()
+        .into_iter()
+        .filter_map(|name| survey.pool(&name).ok());
+    let is_it = |member: &Member| matches!(member, Member::Device { uuid, .. } if *uuid == device);
+    pools.any(|pool| pool.members.iter().any(is_it))
+}
+
+fn has_rights(root: &Root) -> bool {
+    !root.is_machine() || nix::unistd::geteuid().is_root()
+}
+
 fn is_denied(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Whoever may make no devices is told so in words, unless there is a better reason.
 fn check_rights(root: &Root, plan: Plan) -> anyhow::Result<()> {
-    if !root.is_machine() || nix::unistd::geteuid().is_root() {
+    if has_rights(root) {
         return Ok(());
     }
     for (Wanted { uuid, .. }, action) in plan.devices {
@@ -262,6 +280,7 @@ fn supervise(
         claimant,
         name: supervise::named(&job.name, claimant),
         daemon: None,
+        asker: None,
         wanted: wishes.wanted,
         besides: wishes.besides,
         affinity: wishes.affinity,

@@ -82,6 +82,26 @@ fn an_idle_device_is_handed_out() {
     before.assert_unchanged(&after);
 }
 
+/// Who names one of them is seen by those who ask the pool.
+#[test]
+fn one_of_a_pools_own_that_is_named_is_claimed() {
+    let host = defined();
+    host.active("mtty", "mtty-1", A);
+    let claimed = "ls $ROOT/run/automdev/claims";
+    assert_eq!(
+        host.run(&format!("{claimed} 2>&1 | grep -c {A}"), &["-device", &device(A)])
+            .stdout,
+        "0\n"
+    );
+    pool(&host, &format!("[[member]]\ndevice = '{A}'\n"));
+    assert_eq!(
+        host.run(claimed, &["-device", &device(A)]).ended(0).stdout,
+        format!("{A}\n")
+    );
+    assert_eq!(host.devices(), [A]);
+    assert_eq!(host.claims(A), Vec::<String>::new());
+}
+
 #[test]
 fn one_from_a_pool_beside_one_of_its_own() {
     let host = defined();
