@@ -38,8 +38,16 @@ pub fn calling(root: &Root) -> Option<ProcessId> {
     None
 }
 
+/// Where a program is started through a wrapper, as NixOS does it, it is called so: `.libvirtd-wrapped`, of which the
+/// kernel keeps fifteen characters.
 fn is_daemon(process: &Process) -> bool {
-    matches!(process.name.as_str(), "libvirtd" | "virtqemud")
+    matches!(plain_name(process), "libvirtd" | "virtqemud")
+}
+
+fn plain_name(process: &Process) -> &str {
+    let name = process.name.as_str();
+    let wrapped = name.strip_prefix('.').and_then(|name| name.split_once("-wrap"));
+    wrapped.map_or(name, |(name, _)| name)
 }
 
 /// The host's own libvirt daemons that start QEMUs, in the order of their numbers: those of root, whom `/proc` belongs to.
@@ -76,7 +84,7 @@ pub enum Reloaded {
 /// # Errors
 /// It is not ours to tell, or has ended.
 pub fn reload(daemon: &Process) -> Result<Reloaded, Errno> {
-    let socket = match daemon.name.as_str() {
+    let socket = match plain_name(daemon) {
         "virtqemud" => "/run/libvirt/virtqemud-sock",
         _ => "/run/libvirt/libvirt-sock",
     };
@@ -93,7 +101,7 @@ pub fn reload(daemon: &Process) -> Result<Reloaded, Errno> {
 fn tell(daemon: &Process) -> Result<(), Errno> {
     let by_systemd = Path::new("/run/systemd/system").is_dir()
         && Command::new("/usr/bin/systemctl")
-            .args(["reload", &daemon.name])
+            .args(["reload", plain_name(daemon)])
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -156,6 +164,27 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn a_daemon_is_known_by_its_name() {
+        let named = |name: &str| Process {
+            id: ProcessId { pid: 7, start: 1 },
+            parent: 1,
+            name: name.to_owned(),
+        };
+        for (name, plain) in [
+            ("libvirtd", "libvirtd"),
+            ("virtqemud", "virtqemud"),
+            (".libvirtd-wrapp", "libvirtd"),
+            (".virtqemud-wrap", "virtqemud"),
+        ] {
+            assert!(is_daemon(&named(name)), "{name}");
+            assert_eq!(plain_name(&named(name)), plain);
+        }
+        for name in ["libvirtd-x", ".libvirtd", "virtlogd", ".virtlogd-wrapp", ""] {
+            assert!(!is_daemon(&named(name)), "{name}");
+        }
+    }
 
     const SOON: Duration = Duration::from_millis(300);
 
