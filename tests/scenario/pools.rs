@@ -85,9 +85,7 @@ fn start(host: &Host, domain: u32, pools: &[&str]) -> Vec<String> {
 /// Holds the lock of a device that has had one before: exclusively, as whoever is at work on it, or shared, so that it is
 /// free for whoever looks and taken for whoever wants it, as though it had been taken in between.
 fn lock_of(host: &Host, uuid: &str, how: FlockArg) -> Flock<File> {
-    let path = host.at(format!("run/automdev/locks/device-{uuid}"));
-    let file = File::open(path).expect("the lock's file stays");
-    Flock::lock(file, how).expect("nobody has it")
+    host.lock_how(&format!("device-{uuid}"), how)
 }
 
 /// A type of an open pool.

@@ -1,7 +1,7 @@
 //! A host on which the hook is called as libvirt calls it, and what everybody sees of that.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use automdev::host::clock::Deadline;
 use automdev::host::kernel::Target;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::domain::Domain;
 use crate::support::{FaultKind, Snapshot, Tree};
@@ -140,6 +141,17 @@ impl Host {
             }
         }
         self
+    }
+
+    /// Holds a lock whose file is there, as another call would that is at work on what it locks.
+    pub(crate) fn lock(&self, name: &str) -> Flock<File> {
+        self.lock_how(name, FlockArg::LockExclusive)
+    }
+
+    /// The same, exclusively or shared.
+    pub(crate) fn lock_how(&self, name: &str, how: FlockArg) -> Flock<File> {
+        let file = File::open(self.at(format!("run/automdev/locks/{name}"))).expect("the lock's file stays");
+        Flock::lock(file, how).expect("nobody has it")
     }
 
     /// Makes this process libvirt's daemon, the same one again where there was one.

@@ -284,9 +284,7 @@ fn a_call_has_one_budget() {
         .definition("mtty", A, "mtty-2", &[]);
     let vm = Domain::new("vm1", 1).with(A);
     host.prepare(&vm).done();
-    let path = host.at(format!("run/automdev/locks/{}", vm.claimant()));
-    let file = fs::OpenOptions::new().write(true).open(path).expect("a lock");
-    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let held = host.lock(&vm.claimant());
     let began = Instant::now();
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
     let mut command = host.command();
