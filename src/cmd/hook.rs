@@ -116,10 +116,12 @@ impl Call<'_> {
             bail!("a device of a pool has no UUID yet; run the domain's XML through automdev rewrite");
         }
         let claimant = claimant.ok_or_else(|| anyhow!("the domain's XML has no <uuid>"))?;
+        let daemon = daemons::calling(root);
         let request = Request {
             claimant,
             name: name.to_owned(),
-            daemon: daemons::calling(root),
+            daemon,
+            asker: daemon,
             besides: plan::besides(&domain, &wanted),
             wanted,
             affinity: domain.affinity,

@@ -162,7 +162,7 @@ pub(super) fn holder(holder: &Holder) -> String {
     let state = match holder.life {
         Life::Running => "",
         Life::Starting | Life::Pending => " (starting or just ended)",
-        Life::Gone => " (gone)",
+        Life::Ended | Life::Gone => " (gone)",
     };
     format!("{}{state}", printable(&holder.name))
 }

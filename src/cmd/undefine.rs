@@ -9,7 +9,6 @@ use crate::host::ledger::Ledger;
 use crate::host::root::Root;
 use crate::host::survey::Survey;
 use crate::host::{definitions, types};
-use crate::model::claim::Life;
 use crate::model::inventory::Inventory;
 use crate::model::names::MdevUuid;
 use crate::model::nearest::nearest;
@@ -86,7 +85,7 @@ fn claimed_by(root: &Root, kernel: &dyn Kernel, uuid: MdevUuid) -> anyhow::Resul
     survey.finish()?;
     let names: Vec<String> = holders
         .into_iter()
-        .filter(|holder| holder.life != Life::Gone)
+        .filter(|holder| !holder.life.is_over())
         .map(|holder| holder.name)
         .collect();
     Ok((!names.is_empty()).then(|| names.join(", ")))

@@ -1,13 +1,14 @@
 //! Devices for domains that run already. libvirt calls no hook when a device is plugged in or out, so a person says it.
 
 use super::clock::Deadline;
+use super::detached;
 use super::ledger::Ledger;
-use super::life;
 use super::machine::Machine;
 use super::prepare::{self, Extent, PrepareError, Request};
 use super::processes::{self, User};
+use super::reconcile::{self, Mode};
 use super::release::{self, ReleaseError};
-use super::running::Running;
+use super::running::{self, Running};
 use super::standing::{Standing, standing};
 use super::sysfs;
 use crate::model::claim::Claimant;
@@ -66,6 +67,17 @@ pub enum RemoveError {
         /// The domain.
         name: String,
     },
+    /// By what libvirt knows, its guest has it still, or is about to.
+    #[error("{uuid} is still in the domain; take it from there first (virsh detach-device {name} FILE)")]
+    Attached {
+        /// The device.
+        uuid: MdevUuid,
+        /// The domain.
+        name: String,
+    },
+    /// The domain does not run any more: libvirt says itself what it gives back.
+    #[error("{0} has ended meanwhile; its devices are given back with it")]
+    Ended(String),
     /// It cannot be given back, or not yet.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -110,19 +122,21 @@ pub fn create(
         claimant,
         name: running.name.clone(),
         daemon: None,
+        asker: Some(running.qemu),
         wanted: wanted.collect(),
         besides: Vec::new(),
         affinity: running.affinity.clone(),
         extent: Extent::More,
     };
     if !request.wanted.is_empty() {
-        prepare::prepare(machine, &request)?;
+        prepare::prepare(machine, &request).map_err(|error| match error {
+            PrepareError::Abandoned => CreateError::Ended(running.name.clone()),
+            error => CreateError::Prepare(error),
+        })?;
     }
-    // Its release may have come before there was something to be released.
-    if life::qemu_of(&machine.root, running.uuid, &running.name).is_none() {
-        for error in release::release(machine, claimant).err().into_iter().flatten() {
-            log::error!("{}", release::chain(&error));
-        }
+    // Its release may have come before there was something to be released; so may its next start, whose devices stay.
+    if !processes::runs(&machine.root, running.qemu) {
+        give_back_what_is_nobodys(machine, claimant);
         return Err(CreateError::Ended(running.name.clone()));
     }
     let gained = |uuid: &MdevUuid| {
@@ -141,6 +155,20 @@ pub fn create(
         }
     };
     Ok(uuids.iter().map(gained).collect())
+}
+
+/// Gives back what a domain claims that has ended, and does not start again.
+fn give_back_what_is_nobodys(machine: &Machine<'_>, claimant: Claimant) {
+    match reconcile::claimant(machine, claimant, Mode::Act) {
+        Ok(leftovers) if leftovers.iter().all(|one| one.outcome.hindrance().is_none()) => {}
+        Ok(leftovers) => {
+            for leftover in leftovers {
+                log::warn!("{}", leftover.reason);
+            }
+            detached::start(machine, claimant);
+        }
+        Err(error) => log::error!("{}", release::chain(&error)),
+    }
 }
 
 /// Takes from a domain that runs some of its devices, all where none is named. Nothing is taken while the domain's guest
@@ -177,7 +205,14 @@ pub fn remove(
             what: Lost::Removed,
         })
         .collect();
-    let released = release::release_some(machine, claimant, &held);
+    let mut hindered = None;
+    let released = release::release_some(machine, claimant, &held, || {
+        hindered = check(machine, running, &held).err();
+        hindered.is_none()
+    });
+    if let Some(error) = hindered {
+        return Err(error);
+    }
     if let Some(error) = released.err().into_iter().flatten().next() {
         return Err(error.into());
     }
@@ -189,19 +224,42 @@ pub fn remove(
     Ok(done)
 }
 
+/// Whether the same domain still runs, and has none of these devices any more.
+fn check(machine: &Machine<'_>, running: &Running, devices: &[MdevUuid]) -> Result<(), RemoveError> {
+    let now = running::find(&machine.root, &running.name).ok();
+    let Some(now) = now.filter(|now| now.qemu == running.qemu) else {
+        return Err(RemoveError::Ended(running.name.clone()));
+    };
+    for uuid in devices {
+        let name = running.name.clone();
+        if let Some(user) = user_of(machine, *uuid) {
+            return Err(RemoveError::InUse {
+                uuid: *uuid,
+                user,
+                name,
+            });
+        }
+        if now.devices.contains(uuid) {
+            return Err(RemoveError::Attached { uuid: *uuid, name });
+        }
+    }
+    Ok(())
+}
+
+fn user_of(machine: &Machine<'_>, uuid: MdevUuid) -> Option<User> {
+    let nodes = sysfs::nodes(&machine.root, uuid);
+    processes::users(&machine.root, &nodes).into_iter().next()
+}
+
 fn wait_until_idle(
     machine: &Machine<'_>,
     running: &Running,
     uuid: MdevUuid,
     until: Deadline,
 ) -> Result<(), RemoveError> {
-    let user = || {
-        let nodes = sysfs::nodes(&machine.root, uuid);
-        processes::users(&machine.root, &nodes).into_iter().next()
-    };
     let mut last = None;
     let idle = until.poll(|| {
-        last = user();
+        last = user_of(machine, uuid);
         last.is_none().then_some(())
     });
     match (idle, last) {

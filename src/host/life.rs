@@ -56,20 +56,21 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
         Claimant::Process(_) => Life::Gone,
         Claimant::Domain(uuid) if qemu_of(root, uuid, &claim.name).is_some() => Life::Running,
         Claimant::Domain(_) => {
-            let age = age(root, claim);
-            let has_daemon = || claim.daemon.is_some_and(|daemon| processes::runs(root, daemon));
-            match age {
-                _ if age >= PENDING || !has_daemon() => Life::Gone,
-                _ if age < STARTING => Life::Starting,
-                _ => Life::Pending,
+            if !claim.daemon.is_some_and(|daemon| processes::runs(root, daemon)) {
+                return Life::Gone;
+            }
+            match age(root, claim) {
+                ..STARTING => Life::Starting,
+                STARTING..PENDING => Life::Pending,
+                PENDING.. => Life::Ended,
             }
         }
     }
 }
 
-/// The number of a domain's QEMU, while it runs: libvirt calls it with the domain's UUID.
+/// A domain's QEMU, while it runs: libvirt calls it with the domain's UUID.
 #[must_use]
-pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<u32> {
+pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<ProcessId> {
     const LARGEST: usize = 64;
     if name.contains('/') {
         return None;
@@ -77,7 +78,6 @@ pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<u32> {
     let file = root.path(LIBVIRT_RUN).join(format!("{name}.pid"));
     let content = files::read_bounded(&file, LARGEST).ok().flatten()?;
     let pid = String::from_utf8(content).ok()?.trim().parse().ok()?;
-    let runs =
-        processes::find(root, pid).is_some() && processes::is_called_with(root, pid, &uuid.to_string());
-    runs.then_some(pid)
+    let process = processes::find(root, pid)?;
+    processes::is_called_with(root, pid, &uuid.to_string()).then_some(process.id)
 }

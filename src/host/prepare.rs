@@ -7,6 +7,7 @@ use super::detached;
 use super::ledger::{Ledger, Lock, LockError, Swap};
 use super::machine::Machine;
 use super::pools::swap;
+use super::processes;
 use super::release::{self, Pace};
 use super::remove;
 use super::survey::Survey;
@@ -37,8 +38,10 @@ pub struct Request {
     pub claimant: Claimant,
     /// The domain's name, or the program's.
     pub name: String,
-    /// The libvirt daemon that asks for it, where there is one.
+    /// The libvirt daemon that its claims depend on until it runs, where there is one.
     pub daemon: Option<ProcessId>,
+    /// The process for which this is done, where it is another: once it has ended, nobody wants the devices any more.
+    pub asker: Option<ProcessId>,
     /// What it wants.
     pub wanted: Vec<Wanted>,
     /// What it has besides, which no pool may hand out to it, or take away for it.
@@ -108,6 +111,11 @@ impl Preparation<'_> {
         let Request { claimant, wanted, .. } = self.request;
         loop {
             let own_lock = self.ledger.lock_claimant(*claimant, self.machine.deadline)?;
+            // The claimant's next start may have come meanwhile, and what it has written is not to be overwritten.
+            let is_gone = |process: &ProcessId| !processes::runs(&self.machine.root, *process);
+            if self.request.asker.as_ref().is_some_and(is_gone) {
+                return Err(PrepareError::Abandoned);
+            }
             let held = release::holdings(self.ledger, *claimant)?;
             let mut all: Vec<MdevUuid> = wanted
                 .iter()

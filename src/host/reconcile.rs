@@ -17,13 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::clock::Deadline;
-use super::ledger::{Entries, Ledger, LedgerError, LockError};
+use super::ledger::{Entries, Ledger, LedgerError, Lock, LockError};
 use super::life;
 use super::machine::Machine;
 use super::processes;
 use super::release::{self, chain};
 use super::root::Root;
-use crate::model::claim::{Claimant, Life, Record};
+use crate::model::claim::{Claimant, Record};
 use crate::model::leftover::{Hindrance, Leftover, Outcome, Party};
 use crate::model::names::MdevUuid;
 
@@ -179,10 +179,7 @@ impl<'a> Reconciler<'a> {
         let mut devices = claimed;
         devices.extend(held);
         if self.mode == Mode::Act {
-            match self
-                .ledger
-                .lock_devices(devices.iter().copied(), machine.deadline)
-            {
+            match self.lock_with_swapped(&devices, machine.deadline) {
                 Ok(more) => locks.extend(more),
                 Err(error) => return self.tell_of(claimant, of_lock(&error), chain(&error)),
             }
@@ -201,6 +198,17 @@ impl<'a> Reconciler<'a> {
             self.drop_holdings(party);
         }
         drop(locks);
+    }
+
+    /// Locks devices, and what made way for them.
+    fn lock_with_swapped(
+        &self,
+        devices: &BTreeSet<MdevUuid>,
+        deadline: Deadline,
+    ) -> Result<Vec<Lock>, LockError> {
+        let mut all: Vec<MdevUuid> = devices.iter().copied().collect();
+        all.extend(self.ledger.swapped_for(&all));
+        self.ledger.lock_devices(all, deadline)
     }
 
     fn drop_holdings(&mut self, party: Party) {
@@ -225,7 +233,7 @@ impl<'a> Reconciler<'a> {
         let is_live = |uuid: &MdevUuid| {
             let claim = self.ledger.claim(*uuid, claimant);
             claim.is_ok_and(|claim| {
-                claim.is_some_and(|claim| life::of_claimant(self.root(), claimant, &claim) != Life::Gone)
+                claim.is_some_and(|claim| !life::of_claimant(self.root(), claimant, &claim).is_over())
             })
         };
         !holdings.devices.is_empty() && holdings.devices.iter().chain(claimed).all(is_live)
@@ -253,7 +261,7 @@ impl<'a> Reconciler<'a> {
     fn counts(&self, uuid: MdevUuid, claimant: Claimant) -> Result<bool, LedgerError> {
         match (self.ledger.claim(uuid, claimant), claimant) {
             (Ok(None), _) => Ok(false),
-            (Ok(Some(claim)), _) => Ok(life::of_claimant(self.root(), claimant, &claim) != Life::Gone),
+            (Ok(Some(claim)), _) => Ok(!life::of_claimant(self.root(), claimant, &claim).is_over()),
             (Err(LedgerError::Broken { .. }), Claimant::Process(process)) => {
                 Ok(processes::runs(self.root(), process))
             }

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::pools::swap::{self, PutBackError};
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
-use crate::model::claim::{Claimant, Holdings, Life, Record};
+use crate::model::claim::{Claimant, Holdings, Record};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -63,10 +63,11 @@ pub fn chain(error: &dyn Error) -> String {
 /// # Errors
 /// All that is left, and why.
 pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Soon, |_| true)
+    release_those(machine, claimant, Pace::Soon, |_| true, || true)
 }
 
-/// The same for some of a claimant's devices, whose going is waited for; it keeps the others.
+/// The same for some of a claimant's devices, whose going is waited for; it keeps the others. Nothing is done where
+/// `may` says so, which is asked once these are locked.
 ///
 /// # Errors
 /// All that is left of these, and why.
@@ -74,8 +75,9 @@ pub fn release_some(
     machine: &Machine<'_>,
     claimant: Claimant,
     devices: &[MdevUuid],
+    may: impl FnOnce() -> bool,
 ) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Done, |uuid| devices.contains(&uuid))
+    release_those(machine, claimant, Pace::Done, |uuid| devices.contains(&uuid), may)
 }
 
 fn release_those(
@@ -83,6 +85,7 @@ fn release_those(
     claimant: Claimant,
     pace: Pace,
     is_meant: impl Fn(MdevUuid) -> bool,
+    may: impl FnOnce() -> bool,
 ) -> Result<(), Vec<ReleaseError>> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
     if !ledger.has_holdings(claimant) {
@@ -99,6 +102,9 @@ fn release_those(
     let devices = ledger
         .lock_devices(held.iter().copied().chain(swapped), machine.deadline)
         .map_err(one)?;
+    if !may() {
+        return Ok(());
+    }
     let mut is_left = false;
     let mut errors = Vec::new();
     for uuid in held {
@@ -184,7 +190,7 @@ pub fn give_back(
     ledger.drop_claim(uuid, claimant)?;
     for other in ledger.claimants_of(uuid)? {
         match ledger.claim(uuid, other)? {
-            Some(claim) if life::of_claimant(&machine.root, other, &claim) == Life::Gone => {
+            Some(claim) if life::of_claimant(&machine.root, other, &claim).is_over() => {
                 ledger.drop_claim(uuid, other)?;
             }
             Some(_) => return Ok(Given::Back),

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::callouts::{CalloutError, Callouts};
+use super::clock::Deadline;
 use super::kernel::{Target, WriteError};
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::machine::Machine;
@@ -278,7 +279,15 @@ fn write_remove(
         inode: Some(inode),
         keep: None,
     };
-    let _lock = ledger.lock_parents([parent], machine.deadline)?;
+    let _lock = match ledger.lock_parents([parent], Deadline::now()) {
+        Err(LockError::TimedOut { .. }) => {
+            let lock = ledger.lock_parents([parent], machine.deadline)?;
+            // Somebody may have begun to use it meanwhile.
+            check_idle(record, users(machine, *uuid))?;
+            lock
+        }
+        locked => locked?,
+    };
     let deadline = machine.deadline.or_after(machine.timeouts.write);
     match machine.kernel.write(target, b"1", deadline) {
         // Gone already, or another removal is under way.

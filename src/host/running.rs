@@ -7,8 +7,9 @@ use super::files;
 use super::life::{self, LIBVIRT_RUN};
 use super::root::Root;
 use crate::model::affinity::Affinity;
+use crate::model::claim::ProcessId;
 use crate::model::domain::{self, Domain};
-use crate::model::names::{DomainUuid, printable};
+use crate::model::names::{DomainUuid, MdevUuid, printable};
 
 /// A domain whose QEMU runs.
 #[derive(Debug, Clone)]
@@ -17,8 +18,10 @@ pub struct Running {
     pub name: String,
     /// Its UUID.
     pub uuid: DomainUuid,
-    /// The number of its QEMU.
-    pub pid: u32,
+    /// Its QEMU.
+    pub qemu: ProcessId,
+    /// The mediated devices that libvirt has given it, and has not taken from it.
+    pub devices: Vec<MdevUuid>,
     /// Where it runs.
     pub affinity: Affinity,
 }
@@ -92,11 +95,16 @@ fn of_name(root: &Root, name: &str) -> Result<Option<Running>, NotRunning> {
         .and_then(Domain::parse)
         .map_err(|faults| wrong(faults.first().map(ToString::to_string).unwrap_or_default()))?;
     let uuid = domain.uuid.ok_or_else(|| wrong("it has no <uuid>".to_owned()))?;
-    let pid = life::qemu_of(root, uuid, name);
-    Ok(pid.map(|pid| Running {
+    let qemu = life::qemu_of(root, uuid, name);
+    Ok(qemu.map(|qemu| Running {
         name: name.to_owned(),
         uuid,
-        pid,
+        qemu,
+        devices: domain
+            .hostdevs
+            .iter()
+            .filter_map(|hostdev| hostdev.source.uuid())
+            .collect(),
         affinity: domain.affinity,
     }))
 }

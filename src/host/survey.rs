@@ -17,7 +17,7 @@ use super::release;
 use super::root::Root;
 use super::sysfs;
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claim, Claimant, Holder, Life, Record, State};
+use crate::model::claim::{Claim, Claimant, Holder, Record, State};
 use crate::model::definition::Definition;
 use crate::model::inventory::{Active, Defined, Inventory, MadeWay, Neighbour, Offer, ParentState, Together};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
@@ -190,8 +190,12 @@ impl<'a> Survey<'a> {
 
     /// Whether a record is about a device that is there or to come, and not left by a call that died.
     fn is_live(&self, record: &Record) -> bool {
-        sysfs::inode_below(self.root, &record.parent, record.uuid).is_some()
-            || self.ledger.is_busy(record.uuid)
+        sysfs::inode_below(self.root, &record.parent, record.uuid).is_some() || self.is_to_come(record.uuid)
+    }
+
+    /// Whether somebody is at work on a device, be it only its driver.
+    fn is_to_come(&self, uuid: MdevUuid) -> bool {
+        self.ledger.is_busy(uuid) || self.ledger.is_being_made(uuid)
     }
 
     /// The records among these that are about something; what cannot be read says nothing.
@@ -224,7 +228,7 @@ impl<'a> Survey<'a> {
         let active = sysfs::active(self.root, uuid).ok()??;
         let mut holders = self.readable_holders(uuid).into_iter();
         let goes = is_ours(&record, &active)
-            && holders.all(|holder| holder.life == Life::Gone)
+            && holders.all(|holder| holder.life.is_over())
             && self.users(uuid).is_empty();
         goes.then_some(record)
     }
@@ -443,7 +447,7 @@ impl Inventory for Survey<'_> {
         let missing = self.ledger.recorded_beside(&self.root.path(sysfs::DEVICES));
         missing
             .into_iter()
-            .filter(|uuid| self.ledger.is_busy(*uuid))
+            .filter(|uuid| self.is_to_come(*uuid))
             .filter_map(|uuid| self.ledger.record(uuid).ok().flatten())
             .filter(|record| record.state == State::Creating)
             .collect()

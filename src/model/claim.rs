@@ -163,8 +163,19 @@ pub enum Life {
     Starting,
     /// No process runs, but its libvirt daemon does: its `release` is still to come.
     Pending,
+    /// The same, of a claim so old that its `release` may never come. One that starts gives it some time; for all
+    /// others it is over.
+    Ended,
     /// Nothing of it is left.
     Gone,
+}
+
+impl Life {
+    /// Whether the claim counts no more.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Life::Ended | Life::Gone)
+    }
 }
 
 #[cfg(test)]

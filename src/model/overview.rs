@@ -1,7 +1,7 @@
 //! Definitions and devices side by side: what is defined, what is there, who made it, who claims it, and what is
 //! wrong about it.
 
-use super::claim::{Holder, Life, Record, State};
+use super::claim::{Holder, Record, State};
 use super::inventory::{Active, Defined, Inventory, ParentState};
 use super::names::{MdevUuid, ParentName, TypeName};
 use super::nearest::nearest;
@@ -245,7 +245,7 @@ impl Viewer<'_> {
 
 /// Whether a device of ours was left by somebody who died.
 fn left_over(record: &Record, holders: &[Holder]) -> Option<Problem> {
-    if holders.iter().any(|holder| holder.life != Life::Gone) {
+    if holders.iter().any(|holder| !holder.life.is_over()) {
         return None;
     }
     let text = match record.state {

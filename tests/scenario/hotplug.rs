@@ -1,6 +1,7 @@
 //! `automdev create` and `automdev remove`: devices for a domain that runs already.
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::callouts::raw_script;
 use crate::hook::domain::Domain;
@@ -282,6 +283,88 @@ fn a_domain_that_ends_meanwhile() {
     assert!(host.devices().is_empty(), "{:?}", host.devices());
     host.forget_domain("vm1");
     host.assert_ledger_empty();
+}
+
+/// It is started again at once: what that start has got is not given back with the rest.
+#[test]
+fn a_domain_that_starts_again_meanwhile() {
+    for _ in 0..5 {
+        let host = host();
+        let vm = Domain::new("vm1", 1).with(A);
+        host.domain("vm1", &vm.uuid, PID);
+        let body = format!(
+            "#!/bin/sh\ncat >/dev/null\nif [ \"$4\" = pre ] && [ -d {0} ]; then rm -rf {0}; sleep 0.3; fi\n",
+            host.at(format!("proc/{PID}")).display()
+        );
+        raw_script(&host, "etc/mdevctl.d/scripts.d/callouts/kill", &body);
+        let mut command = Command::new(program());
+        command
+            .arg("--root")
+            .arg(host.path())
+            .args(["create", "--domain", "vm1", B]);
+        let creating = spawn(&mut command, b"");
+        while host.at(format!("proc/{PID}")).exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        host.forget_domain("vm1");
+        let starting = host.start(&["vm1", "prepare", "begin", "-"], vm.xml().as_bytes());
+        host.finish(creating)
+            .refused("vm1 has ended meanwhile; nothing is left of what was made for it");
+        host.finish(starting).done();
+        assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+        assert!(host.ledger().contains(&format!("claims/{A}/{}", vm.claimant())));
+        host.release(&vm).done();
+        host.assert_ledger_empty();
+    }
+}
+
+/// What is found under the locks counts, not what was seen before.
+#[test]
+fn what_becomes_of_it_while_it_waits() {
+    let in_use = format!(
+        "{B} is in use by qemu-system-x86 ({PID}); take it from the domain first (virsh detach-device vm1 FILE)"
+    );
+    let ended = "vm1 has ended meanwhile; its devices are given back with it".to_owned();
+    for (has_ended, line) in [(false, in_use), (true, ended)] {
+        let host = host();
+        vm(&host);
+        create(&host, "vm1", &[B]);
+        let lock = host.lock(&format!("device-{B}"));
+        let mut command = Command::new(program());
+        command
+            .arg("--root")
+            .arg(host.path())
+            .args(["remove", "--domain", "vm1", B]);
+        let removing = spawn(&mut command, b"");
+        std::thread::sleep(Duration::from_millis(300));
+        if has_ended {
+            host.kill(PID).forget_domain("vm1");
+        } else {
+            host.open_device(PID, B);
+        }
+        drop(lock);
+        let ledger = host.ledger();
+        host.finish(removing).refused(&line);
+        assert!(host.devices().contains(&format!("{B} mdpy-hd mdpy")), "{line}");
+        assert_eq!(host.ledger(), ledger, "{line}");
+    }
+}
+
+/// A QEMU that is about to start has not opened it yet, or a guest has not let go of it.
+#[test]
+fn a_device_that_libvirt_knows_of_is_left_alone() {
+    let host = host();
+    let vm = Domain::new("vm1", 1).with(A);
+    host.prepare(&vm).done();
+    host.domain("vm1", &vm.uuid, PID);
+    let status = format!(
+        "<domstatus state='running' reason='booted' pid='{PID}'>{}</domstatus>",
+        vm.xml()
+    );
+    host.file("run/libvirt/qemu/vm1.xml", &status);
+    let line = format!("{A} is still in the domain; take it from there first (virsh detach-device vm1 FILE)");
+    refuses(&host, || remove(&host, "vm1", &[A]), &line);
+    refuses(&host, || remove(&host, "vm1", &[]), &line);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl<'a> ClaimLine<'a> {
             state: match holder.life {
                 Life::Running => "running",
                 Life::Starting | Life::Pending => "pending",
-                Life::Gone => "gone",
+                Life::Ended | Life::Gone => "gone",
             },
         }
     }

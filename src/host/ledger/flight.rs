@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
@@ -70,6 +71,22 @@ impl Ledger<'_> {
         }
     }
 
+    /// Forgets an earlier creation that never came to an end, before a record is written that is not about it. The caller
+    /// holds the device's lock.
+    pub fn forget_creation(&self, uuid: MdevUuid) {
+        let path = self.lock_path(&name_of(uuid));
+        if !has_begun(&path) || self.is_being_made(uuid) {
+            return;
+        }
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .truncate(true)
+            .custom_flags(nix::libc::O_NOFOLLOW);
+        // Else what is there next counts as ours where nothing else tells, as it would have without.
+        drop(options.open(path));
+    }
+
     /// Whether the creation of a device is on its way.
     #[must_use]
     pub fn is_being_made(&self, uuid: MdevUuid) -> bool {
@@ -85,7 +102,10 @@ impl Ledger<'_> {
 /// Whether the device of a record without an inode may have been made by the call that wrote the record.
 #[must_use]
 pub fn was_begun(root: &Root, uuid: MdevUuid) -> bool {
-    let path = root.path(super::FOLDER).join("locks").join(name_of(uuid));
+    has_begun(&root.path(super::FOLDER).join("locks").join(name_of(uuid)))
+}
+
+fn has_begun(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.len() > 0)
 }
 

@@ -108,6 +108,7 @@ pub fn give_back(machine: &Machine<'_>, request: &Request, picked: &Picked) -> R
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
     let claimant = Claimant::Domain(request.domain);
     let _own = ledger.lock_claimant(claimant, machine.deadline)?;
+    let _devices = ledger.lock_devices(picked.fresh.iter().copied(), machine.deadline)?;
     for device in &picked.fresh {
         ledger.drop_claim(*device, claimant)?;
     }

@@ -10,7 +10,7 @@ use super::super::root::Root;
 use super::super::survey::Survey;
 use super::super::{definitions, numa, sysfs};
 use super::{file, load};
-use crate::model::claim::{Holder, Life, Record};
+use crate::model::claim::{Holder, Record};
 use crate::model::inventory::{Inventory as _, MadeWay};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
 use crate::model::overview::{LedgerAccess, Problem};
@@ -366,7 +366,7 @@ impl<'a> Viewer<'a> {
             .survey()
             .holders(uuid)
             .into_iter()
-            .filter(|holder| holder.life != Life::Gone)
+            .filter(|holder| !holder.life.is_over())
             .collect();
         if holders.is_empty() && self.survey().users(uuid).is_empty() {
             usage.free = u32::from(is_it);

@@ -39,6 +39,9 @@ pub enum PrepareError {
         /// The device.
         device: MdevUuid,
     },
+    /// Whoever asked for them is not there any more.
+    #[error("nothing is made: libvirt's daemon, which asked for it, has ended meanwhile")]
+    Abandoned,
     /// The host cannot be looked at.
     #[error(transparent)]
     Survey(#[from] SurveyError),

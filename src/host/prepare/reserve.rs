@@ -62,6 +62,7 @@ impl Preparation<'_> {
                         pool: place.pool.clone(),
                     };
                     made.before.extend(self.ledger.record(uuid)?);
+                    self.ledger.forget_creation(uuid);
                     self.ledger.write_record(&record)?;
                     made.records.push(record);
                     made.starts.insert(uuid, place.start);

@@ -101,7 +101,7 @@ impl Preparation<'_> {
             return false;
         };
         let life = life::of_claimant(&self.machine.root, claimant, &claim);
-        matches!(life, Life::Starting | Life::Pending)
+        matches!(life, Life::Starting | Life::Pending | Life::Ended)
     }
 }
 

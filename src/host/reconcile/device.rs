@@ -1,11 +1,13 @@
 //! One device that was left.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Mode, Reconciler};
 use crate::host::clock::Deadline;
 use crate::host::ledger::LedgerError;
 use crate::host::machine::Machine;
+use crate::host::pools::swap;
 use crate::host::processes;
 use crate::host::release::chain;
 use crate::host::remove::{self, RemoveError};
@@ -91,7 +93,7 @@ impl Reconciler<'_> {
         let machine = self.fresh();
         let _lock = match self.mode {
             Mode::DryRun => Vec::new(),
-            Mode::Act => match self.ledger.lock_devices([uuid], machine.deadline) {
+            Mode::Act => match self.lock_with_swapped(&BTreeSet::from([uuid]), machine.deadline) {
                 Ok(locks) => locks,
                 Err(error) => return self.keep((uuid, None), None, super::of_lock(&error), &chain(&error)),
             },
@@ -158,6 +160,9 @@ impl Reconciler<'_> {
             }
         }
         self.tell(Some(about), party.cloned(), outcome, reason);
+        if self.mode == Mode::Act {
+            self.swaps_for(machine, record.uuid);
+        }
         After::Nothing
     }
 
@@ -221,12 +226,13 @@ impl Reconciler<'_> {
                 .is_some()
     }
 
-    /// Drops the claims of those who are gone, and removes the device. What had made way for it comes back later.
+    /// Drops the claims of those who are gone, and removes the device. The place of what had made way for it is kept.
     fn carry_out(&self, machine: &Machine<'_>, record: &Record) -> Result<(), (Hindrance, String)> {
         let failed = |error: LedgerError| (Hindrance::Failed, chain(&error));
         for claimant in self.ledger.claimants_of(record.uuid).map_err(failed)? {
             self.ledger.drop_claim(record.uuid, claimant).map_err(failed)?;
         }
+        swap::reserve(machine, self.ledger, record.uuid).map_err(failed)?;
         remove::remove(machine, self.ledger, record.clone())
             .map_err(|error| (hindrance(&error), chain(&error)))
     }
@@ -238,7 +244,7 @@ impl Reconciler<'_> {
         }
     }
 
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         about: (MdevUuid, Option<&Record>),
         party: Option<&Party>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::room::Fit;
 use super::{Place, Planner, Wanted, model_mismatch};
-use crate::model::claim::{Life, Record};
+use crate::model::claim::Record;
 use crate::model::inventory::{Active, Defined, MadeWay, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::nearest::nearest;
@@ -169,7 +169,7 @@ impl Planner<'_> {
         if let Some(holder) = inventory
             .holders(uuid)
             .iter()
-            .find(|holder| holder.life != Life::Gone)
+            .find(|holder| !holder.life.is_over())
         {
             return Err(busy(holder.name.clone()));
         }

@@ -413,3 +413,46 @@ fn what_somebody_makes_where_a_start_has_died_before_stays() {
         }
     }
 }
+
+/// A start that dies before it makes anything has made nothing, whatever an earlier one that died has left.
+#[test]
+fn what_was_begun_once_says_nothing_about_the_next_time() {
+    let host = Host::new();
+    host.timeouts("claim = 0\nretry = 0");
+    host.mtty().definition("mtty", A, "mtty-2", &[]);
+    let vm = Domain::new("vm1", 1).with(A);
+    host.kernel().reset();
+    host.prepare(&vm).done();
+    let log = host.kernel().log();
+    let made = log
+        .iter()
+        .position(|line| line.contains("/create "))
+        .expect("made");
+    host.release(&vm).done();
+    host.prepare_with(made as u64 + 1, FaultKind::KillBefore, &vm)
+        .killed();
+    let begun = || host.read(format!("run/automdev/locks/creation-{A}"));
+    assert_eq!(begun().as_deref(), Some("+"));
+    host.release(&vm).done();
+    host.assert_ledger_empty();
+    // It has written its record, and waits for the parent.
+    let lock = host.lock("parent-mtty");
+    let mut child = host.start(&["vm1", "prepare", "begin", "-"], vm.xml().as_bytes());
+    while !host.ledger().contains(&format!("devices/{A} creating")) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    drop(lock);
+    host.active("mtty", "mtty-2", A);
+    host.stop_libvirt();
+    host.reconcile(&[]).printed(
+        0,
+        &[&format!(
+            "forgot {A} (mtty-2 on mtty): vm1 is gone; somebody else has made the device anew, which stays"
+        )],
+    );
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    host.assert_ledger_empty();
+}

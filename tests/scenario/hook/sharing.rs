@@ -124,6 +124,30 @@ fn the_second_takes_over_when_the_release_never_comes() {
     assert!(host.devices().is_empty());
 }
 
+/// A claim's age says nothing about how long ago its domain has ended.
+#[test]
+fn the_second_waits_for_one_that_ran_for_days() {
+    let host = Host::new();
+    let (first, second) = one(&host);
+    host.prepare(&first).done();
+    host.domain("first", &first.uuid, 4711);
+    host.age(90_000);
+    host.kill(4711).forget_domain("first");
+    let waiting = host.start(&["second", "prepare", "begin", "-"], second.xml().as_bytes());
+    std::thread::sleep(Duration::from_millis(200));
+    host.release(&first).done();
+    host.finish(waiting)
+        .done()
+        .logged(&[&format!("6 second: created {A} (mtty-2 on mtty)")]);
+    host.release(&second).done();
+    // It never comes.
+    host.timeouts("claim = 0.1");
+    host.prepare(&first).done();
+    host.age(90_000).prepare(&second).done();
+    host.release(&second).done();
+    assert!(host.devices().is_empty());
+}
+
 /// A start that fails after it has taken a device over leaves it to nobody: it goes.
 #[test]
 fn what_was_taken_over_for_nothing_is_removed() {
@@ -148,6 +172,24 @@ fn what_was_taken_over_for_nothing_is_removed() {
     host.release(&second).done();
     host.release(&first).done();
     host.assert_ledger_empty();
+}
+
+/// libvirtd dies while a hook of its waits: the next one may have begun to start the domain already, and what its hook
+/// has written must stay.
+#[test]
+fn whoever_is_left_of_a_daemon_that_died_makes_nothing() {
+    let host = Host::new();
+    let (first, second) = one(&host);
+    host.prepare(&first).done();
+    host.age(60);
+    let waiting = host.start(&["second", "prepare", "begin", "-"], second.xml().as_bytes());
+    std::thread::sleep(Duration::from_millis(300));
+    // The first one's claim went with it, so there is nothing to be waited for.
+    host.stop_libvirt();
+    let ledger = host.ledger();
+    host.finish(waiting)
+        .refused("second: nothing is made: libvirt's daemon, which asked for it, has ended meanwhile");
+    assert_eq!(host.ledger(), ledger);
 }
 
 /// How a claimant ended, and what is otherwise by then.

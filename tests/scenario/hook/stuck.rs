@@ -110,6 +110,22 @@ fn a_device_that_becomes_idle_in_time_is_removed() {
     host.assert_ledger_empty();
 }
 
+/// Whoever came while the parent was waited for is seen.
+#[test]
+fn a_device_that_is_taken_into_use_while_its_parent_is_locked() {
+    let (host, vm) = a_host();
+    host.prepare(&vm).done();
+    let lock = host.lock("parent-mtty");
+    let child = host.start(&["vm1", "release", "end", "-"], vm.xml().as_bytes());
+    std::thread::sleep(Duration::from_millis(300));
+    host.open_device(4711, A);
+    let writes = host.writes();
+    drop(lock);
+    let line = format!("{A} on mtty is in use by qemu-system-x86 (4711); it is removed when that has ended");
+    host.finish(child).refused(&format!("vm1: {line}"));
+    assert_eq!(host.writes(), writes, "a device in use was written to");
+}
+
 /// One that a start does not want any more and cannot give back either keeps its trace.
 #[test]
 fn a_device_in_use_that_is_not_wanted_any_more_is_given_back_later() {
@@ -291,12 +307,7 @@ fn a_lock_that_is_not_let_go_of_is_told() {
     host.timeouts("hook = 0.2\nretry = 0");
     host.prepare(&vm).done();
     host.release(&vm).done();
-    let path = host.at(format!("run/automdev/locks/device-{A}"));
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .expect("a lock's file");
-    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let held = host.lock(&format!("device-{A}"));
     let state = host.state();
     host.prepare(&vm).refused(&format!(
         "vm1: another automdev call has been at work on device-{A} for too long; try again, or look for it with ps"

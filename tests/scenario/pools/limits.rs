@@ -89,3 +89,19 @@ fn nothing_new_on_a_cordoned_parent() {
         device(48)
     ));
 }
+
+/// Nor is one forgotten whose driver is still at it, though its start was given up.
+#[test]
+fn what_is_still_to_come_counts() {
+    let host = Host::new();
+    host.timeouts("idle = 0.1\nclaim = 0\nwrite = 0.2\nhook = 5\nretry = 0");
+    host.ports("a", 8)
+        .ports("b", 8)
+        .pool("p", "[[member]]\ntype = 'mtty-1'\nlimit = 1\n");
+    let create = "a/mdev_supported_types/mtty-1/create".to_owned();
+    host.kernel().configure(|config| config.blocked.push(create));
+    assert!(!host.prepare(&vm(1, &["p"])).succeeded());
+    let answer = host.prepare(&vm(2, &["p"]));
+    assert!(answer.stderr.contains("its limit of 1 is reached"), "{answer:?}");
+    assert!(host.devices().is_empty());
+}
