@@ -1,5 +1,6 @@
 //! `automdev plan`: what a start of a domain would do on this host, and why. Writes nothing anywhere.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +84,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         return hosts::run(args);
     }
     let settings = machine::load_settings(root)?;
-    let mut status = Status::Done;
+    let status = Cell::new(Status::Done);
     // Which devices are marked may depend on what is defined, even where a plan asks for nothing more.
     let mut notes: Vec<String> = definitions::parents(root)
         .err()
@@ -91,23 +92,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         .map(|error| release::chain(error))
         .collect();
     let mut is_later = false;
-    for input in inputs(&args.files, args.null) {
-        let input = match input {
-            Ok(input) => input,
-            Err(error) => {
-                status = worse(status, error.report());
-                continue;
-            }
-        };
-        let domain = match read_domain(&input.text) {
-            Ok(domain) => domain,
-            Err(faults) => {
-                input.complain(&faults);
-                status = worse(status, Status::Failed);
-                continue;
-            }
-        };
-        input.warn(&domain.odd);
+    for (input, domain) in domains(&args.files, args.null, read_domain, &status) {
         let (report, failures) = plan_domain(root, kernel, &settings, &input.name, &domain);
         notes.extend(
             failures
@@ -119,7 +104,7 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
             .iter()
             .any(|failure| failure.is_denied() && !failure.leaves_a_plan())
         {
-            status = worse(status, Status::Failed);
+            status.set(worse(status.get(), Status::Failed));
         }
         let printed = match args.format {
             Format::Text => text::print(&report, Palette::for_stdout(), is_later),
@@ -128,19 +113,16 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
         is_later = true;
         if let Err(error) = io::stdout().lock().write_all(printed.as_bytes()) {
             return if error.kind() == io::ErrorKind::BrokenPipe {
-                Ok(status)
+                Ok(status.get())
             } else {
                 Err(error.into())
             };
         }
-        status = worse(
-            status,
-            if report.startable == Startable::No {
-                Status::No
-            } else {
-                Status::Done
-            },
-        );
+        let said = match report.startable {
+            Startable::No => Status::No,
+            _ => Status::Done,
+        };
+        status.set(worse(status.get(), said));
     }
     notes.sort();
     notes.dedup();
@@ -149,7 +131,32 @@ pub fn run(root: &Root, kernel: &dyn Kernel, args: Args) -> anyhow::Result<Statu
             "automdev: note: {note}; the plan was made without it (root may read it)"
         ));
     }
-    Ok(status)
+    Ok(status.get())
+}
+
+/// The domains among the documents, each when its turn has come. What is wrong with the others is told, and counts in the
+/// status.
+fn domains<'a>(
+    files: &'a [PathBuf],
+    null: bool,
+    parse: impl Fn(&str) -> Result<Domain, Vec<Fault>> + 'a,
+    status: &'a Cell<Status>,
+) -> impl Iterator<Item = (Input, Domain)> + 'a {
+    let note = |failed| status.set(worse(status.get(), failed));
+    inputs(files, null).filter_map(move |input| {
+        let input = input.map_err(|error| note(error.report())).ok()?;
+        match parse(&input.text) {
+            Ok(domain) => {
+                input.warn(&domain.odd);
+                Some((input, domain))
+            }
+            Err(faults) => {
+                input.complain(&faults);
+                note(Status::Failed);
+                None
+            }
+        }
+    })
 }
 
 /// The documents that are named, each when its turn has come; standard input where none is.

@@ -127,46 +127,44 @@ impl Reply {
     /// The status with which automdev ended there and may have answered; else why it has not.
     fn status(&self) -> Result<i32, Silence> {
         let said = || said::first(&self.stderr, &self.stdout);
-        let silence = match &self.end {
+        let (state, reason) = match &self.end {
             End::Exited(status @ (0 | 1 | 3)) => return Ok(*status),
-            End::Exited(NOT_FOUND) => Silence::new(
+            End::Exited(NOT_FOUND) => (
                 State::NoAutomdev,
                 format!("automdev is not installed there: {}", said()),
             ),
-            End::Exited(NOT_EXECUTABLE) => Silence::new(
+            End::Exited(NOT_EXECUTABLE) => (
                 State::NoAutomdev,
                 format!("its automdev cannot be executed: {}", said()),
             ),
-            End::Exited(OF_SSH) => Silence::new(State::Unreachable, said::of_ssh(&self.stderr)),
-            End::Exited(USAGE) => Silence::new(
+            End::Exited(OF_SSH) => (State::Unreachable, said::of_ssh(&self.stderr)),
+            End::Exited(USAGE) => (
                 State::Older,
                 format!(
                     "its automdev does not know what it was asked; install a newer one there: {}",
                     said()
                 ),
             ),
-            End::Exited(status) => Silence::new(
+            End::Exited(status) => (
                 State::Failed,
                 format!("what was run there ended with status {status}: {}", said()),
             ),
-            End::Killed(signal) => Silence::new(
+            End::Killed(signal) => (
                 State::Unreachable,
                 format!("its ssh was killed by signal {signal}"),
             ),
-            End::Late(limit) => {
-                Silence::new(State::Late, format!("no answer within {} s", limit.as_secs_f64()))
-            }
-            End::TooMuch => Silence::new(
+            End::Late(limit) => (State::Late, format!("no answer within {} s", limit.as_secs_f64())),
+            End::TooMuch => (
                 State::TooMuch,
-                "what it prints takes no end, and is no answer of automdev's",
+                "what it prints takes no end, and is no answer of automdev's".to_owned(),
             ),
-            End::Interrupted => Silence::new(State::Interrupted, "interrupted before it answered"),
-            End::NotStarted(why) => Silence::new(
+            End::Interrupted => (State::Interrupted, "interrupted before it answered".to_owned()),
+            End::NotStarted(why) => (
                 State::Unreachable,
                 format!("cannot start ssh: {}", printable(why)),
             ),
         };
-        Err(silence)
+        Err(Silence { state, reason })
     }
 
     /// What automdev says there where it has failed.

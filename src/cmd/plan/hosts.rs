@@ -1,6 +1,8 @@
 //! `automdev plan --host`: the same question to other hosts, all at once.
 
-use super::{Args, Format, inputs, json, worse};
+use std::cell::Cell;
+
+use super::{Args, Format, domains, json, worse};
 use crate::cmd::colour::Palette;
 use crate::cmd::hosts::{ask, once};
 use crate::cmd::{Status, output};
@@ -30,7 +32,16 @@ pub(super) struct Answers {
 /// Asks all hosts about all domains. Nothing of this host is looked at.
 pub(super) fn run(args: Args) -> anyhow::Result<Status> {
     let need = if args.all { Need::All } else { Need::Any };
-    let (documents, mut status) = read(&args);
+    let status = Cell::new(Status::Done);
+    let documents: Vec<Document> = domains(&args.files, args.null, Domain::parse, &status)
+        .map(|(input, domain)| Document {
+            file: input.name,
+            name: domain.name,
+            uuid: domain.uuid,
+            text: input.text,
+        })
+        .collect();
+    let mut status = status.get();
     if documents.is_empty() {
         return Ok(status);
     }
@@ -77,37 +88,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<Status> {
         );
     }
     Ok(status)
-}
-
-/// The documents that are a domain's; what is wrong with the others has been told.
-fn read(args: &Args) -> (Vec<Document>, Status) {
-    let mut status = Status::Done;
-    let mut documents = Vec::new();
-    for input in inputs(&args.files, args.null) {
-        let input = match input {
-            Ok(input) => input,
-            Err(error) => {
-                status = worse(status, error.report());
-                continue;
-            }
-        };
-        match Domain::parse(&input.text) {
-            Ok(domain) => {
-                input.warn(&domain.odd);
-                documents.push(Document {
-                    file: input.name,
-                    name: domain.name,
-                    uuid: domain.uuid,
-                    text: input.text,
-                });
-            }
-            Err(faults) => {
-                input.complain(&faults);
-                status = worse(status, Status::Failed);
-            }
-        }
-    }
-    (documents, status)
 }
 
 /// What a host is to run, and what that reads. One document goes as any automdev takes it.
