@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 
 use crate::support::strace::{Point, points, sample, traced, was_hit};
-use crate::support::{A, Called, Definition, DomainXml, Host, Virsh, call, files, hook};
+use crate::support::{A, Called, Definition, DomainXml, Host, Virsh, files, hook, reconcile, sweep};
 
 /// How many calls of an operation are tried where not all are.
 const SAMPLE: usize = 8;
@@ -99,7 +98,7 @@ impl Subject {
             }
             1 => hook("vm", "release end", &self.xml).assert_fine(),
             // Nothing of libvirt's lives that the claim could belong to.
-            2 => call(Command::new("/usr/bin/automdev").arg("reconcile"), b"").assert_ended(told),
+            2 => reconcile().assert_ended(told),
             _ => {
                 let other = DomainXml::new("other").with(A).printed();
                 hook("other", "prepare begin", &other).assert_fine();
@@ -109,6 +108,7 @@ impl Subject {
                 hook("vm", "release end", &self.xml).assert_fine();
             }
         }
+        sweep(told);
         self.assert_gone(told);
     }
 
@@ -175,7 +175,7 @@ impl Subject {
                 hook("vm", "release end", &self.xml).assert_fine();
             } else if !files::ledger().is_empty() {
                 // It was said, or is in the journal; whoever comes next has it done.
-                call(Command::new("/usr/bin/automdev").arg("reconcile"), b"").assert_ended(&told);
+                reconcile().assert_ended(&told);
             }
             self.assert_gone(&told);
         }

@@ -1,11 +1,10 @@
 //! Devices that make way for a domain's own, and come back.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use super::{device, printed};
 use crate::support::strace::{between, points, sample, traced};
-use crate::support::{A, B, C, Called, Definition, Host, call, files, hook};
+use crate::support::{A, B, C, Called, Definition, Host, files, hook, reconcile, sweep};
 
 /// How many calls of an operation are tried where not all are: of those while neither device is there, and of all.
 const SAMPLE: usize = 6;
@@ -118,10 +117,11 @@ impl Full {
                 1 if !has_failed => self.call("release end").assert_fine(),
                 // Nothing of libvirt's lives that the claim could belong to.
                 _ => {
-                    let reconciled = call(Command::new("/usr/bin/automdev").arg("reconcile"), b"");
+                    let reconciled = reconcile();
                     assert_eq!(reconciled.status, Some(0), "{told}: {reconciled:?}");
                 }
             }
+            sweep(&told);
             self.assert_back(&told);
         }
         println!(

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use super::files;
+
 /// How a call ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Called {
@@ -42,6 +44,21 @@ pub(crate) fn hook_as(user: u32, name: &str, operation: &str, input: impl AsRef<
     let mut command = Command::new("/usr/bin/automdev");
     command.arg("hook").arg(name).args(operation.split(' ')).arg("-");
     call(command.uid(user).gid(user), input.as_ref())
+}
+
+/// `automdev reconcile`.
+pub(crate) fn reconcile() -> Called {
+    call(Command::new("/usr/bin/automdev").arg("reconcile"), b"")
+}
+
+/// Has files taken away that somebody was just writing who was killed: they are nobody's, and `reconcile` alone looks for
+/// them.
+#[track_caller]
+pub(crate) fn sweep(told: &str) {
+    if files::ledger().iter().any(|file| file.contains("/.")) {
+        let swept = reconcile();
+        assert_eq!(swept.status, Some(0), "{told}: {swept:?}");
+    }
 }
 
 /// Calls a program with libvirt's environment.

@@ -10,7 +10,7 @@ pub(crate) mod vfio;
 
 pub(crate) use domain::{DomainXml, Guest, empty_qcow2};
 pub(crate) use files::{Definition, Host, Install};
-pub(crate) use hook::{Called, call, hook, hook_as};
+pub(crate) use hook::{Called, call, hook, hook_as, reconcile, sweep};
 pub(crate) use left::{Left, open_files};
 pub(crate) use libvirt::{Virsh, our_line, virsh, virsh_fails};
 
