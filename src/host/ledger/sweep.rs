@@ -1,5 +1,6 @@
 //! What those who were killed while they wrote have left: it is never read, and harms nobody.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::{Ledger, Lock, LockError};
@@ -25,14 +26,21 @@ fn writer(folder: &str, name: &str) -> Option<Writer> {
 }
 
 impl Ledger<'_> {
-    /// Takes away the neighbours through which files are replaced, and notes of uses that no record came after. What
-    /// somebody is at work on stays, and so does what cannot be taken away.
+    /// Takes away the neighbours through which files are replaced, folders for claims that never came, and notes of uses that
+    /// no record came after. What somebody is at work on stays, and so does what cannot be taken away.
     pub fn sweep(&self) {
         for (writer, path) in self.neighbours() {
             // Held until the file is gone: in the condition itself, it would be let go of before.
             let lock = self.try_lock(writer);
             if lock.is_ok() {
                 drop(self.unlink(&path));
+            }
+        }
+        for uuid in self.unclaimed() {
+            let lock = self.try_lock(Writer::Device(uuid));
+            if lock.is_ok() {
+                // Only an empty one goes.
+                drop(fs::remove_dir(self.claims_folder(uuid)));
             }
         }
         for uuid in self.used_without_record() {
@@ -71,6 +79,14 @@ impl Ledger<'_> {
             }
         }
         found
+    }
+
+    fn unclaimed(&self) -> Vec<MdevUuid> {
+        let names = self.names_in("claims").into_iter();
+        let uuids = names.filter_map(|name| name.parse().ok());
+        let is_empty =
+            |uuid: &MdevUuid| files::names(&self.claims_folder(*uuid)).is_ok_and(|names| names.is_empty());
+        uuids.filter(is_empty).collect()
     }
 
     fn used_without_record(&self) -> Vec<MdevUuid> {

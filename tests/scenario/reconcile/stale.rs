@@ -297,6 +297,8 @@ fn files_that_were_half_written() {
     for path in &half_written {
         host.file(path, "{");
     }
+    let never_claimed = host.at(run("claims/d4c1b2a0-0000-4000-8000-00000000000d"));
+    fs::create_dir(&never_claimed).expect("a folder");
     let lock = host.at(run(&format!("locks/device-{B}")));
     let lock = fs::File::create(lock).expect("a lock");
     let held = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
@@ -308,6 +310,7 @@ fn files_that_were_half_written() {
     };
     assert_eq!(left().len(), half_written.len());
     host.reconcile(&[]).printed(0, &["nothing was left over"]);
+    assert!(!never_claimed.exists());
     // Somebody may be writing these.
     assert_eq!(left(), [&half_written[1], &half_written[2], &half_written[6]]);
     drop(held);

@@ -251,6 +251,13 @@ pub(crate) fn ledger() -> Vec<String> {
     found
 }
 
+/// Whether one of these is a file that somebody was writing, or a folder for claims in which there is none.
+pub(crate) fn is_half_written(entry: &str) -> bool {
+    let is_hidden = |name: &String| name.starts_with('.');
+    let path = Path::new("/run/automdev").join(entry);
+    entry.contains("/.") || entry.starts_with("claims/") && names(path).iter().all(is_hidden)
+}
+
 /// The number of a domain's QEMU.
 pub(crate) fn qemu_pid(name: &str) -> u32 {
     let pid = fs::read_to_string(format!("/run/libvirt/qemu/{name}.pid")).expect("it runs");
