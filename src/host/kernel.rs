@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::clock::Deadline;
 
+mod lines;
 mod worker;
 
 pub use worker::Sysfs;
@@ -130,9 +131,8 @@ pub trait Kernel {
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
-    /// Reads the one short line of each of many files, folder by folder: at most a hundred files of each. A folder has
-    /// that much time, and all of them until the deadline. One that is not answered in time leaves the others of its
-    /// folder unanswered, too.
+    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and all of them
+    /// until the deadline. One that is not answered in time leaves the others of its folder unanswered, too.
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let read = |lines: &Lines| {
             let deadline = deadline.or_after(each);
