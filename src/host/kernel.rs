@@ -85,12 +85,12 @@ pub type LinesRead = Result<Vec<Result<Line, Errno>>, ReadError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     bytes: [u8; Line::MOST],
-    length: usize,
+    length: u8,
 }
 
 impl Line {
-    /// As many bytes are kept.
-    pub const MOST: usize = 32;
+    /// As many bytes are kept: enough for a number.
+    pub const MOST: usize = 15;
 
     /// The start of a text.
     #[must_use]
@@ -98,13 +98,14 @@ impl Line {
         let mut bytes = [0; Line::MOST];
         let length = text.len().min(Line::MOST);
         bytes[..length].copy_from_slice(&text[..length]);
+        let length = u8::try_from(length).unwrap_or(u8::MAX);
         Line { bytes, length }
     }
 
     /// The line.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[..self.length.into()]
     }
 }
 
