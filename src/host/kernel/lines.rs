@@ -13,8 +13,11 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::write;
 
-use super::worker::{PAGE, read_once};
+use super::worker::{PAGE, close_all, read_once};
 use super::{Line, Lines};
+
+/// So many files are open at most, and closed by one call.
+const MOST_OPEN: usize = 64;
 
 /// Before each line that is told: an errno or 0, and the length.
 const HEAD: usize = 3;
@@ -82,20 +85,30 @@ fn read_folder(paths: &[u8], lines: &mut Vec<u8>) {
     let mut next = || CStr::from_bytes_with_nul(paths.next()?).ok();
     let folder = next().unwrap_or_default();
     let folder = open(folder, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty());
+    let mut files = Vec::with_capacity(MOST_OPEN);
     while let Some(file) = next() {
         let mut line = [0; Line::MOST];
         let file = match &folder {
             Ok(folder) => openat(folder, file, OFlag::O_RDONLY, Mode::empty()),
             Err(errno) => Err(*errno),
         };
-        let (errno, length) = match file.and_then(|file| read_once(&file, &mut line)) {
+        let read = file.and_then(|file| {
+            let read = read_once(&file, &mut line);
+            files.push(file);
+            read
+        });
+        let (errno, length) = match read {
             Ok(length) => (0, length),
             Err(errno) => (errno as i32, 0),
         };
         lines.extend(u16::try_from(errno).unwrap_or(u16::MAX).to_ne_bytes());
         lines.push(u8::try_from(length).unwrap_or(u8::MAX));
         lines.extend(&line[..length]);
+        if files.len() == MOST_OPEN {
+            close_all(&mut files);
+        }
     }
+    close_all(&mut files);
 }
 
 /// What was told about these folders, as far as it goes.

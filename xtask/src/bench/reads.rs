@@ -1,4 +1,5 @@
-//! The choice among most places, beside what the kernel takes for the same reads alone: it cannot cost less.
+//! The choice among most places, beside a program that opens, reads and closes the same files and does nothing else: what
+//! the kernel takes for that.
 
 use std::fs;
 use std::path::Path;
