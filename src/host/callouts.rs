@@ -76,6 +76,8 @@ pub struct Callouts<'a> {
     act: Act,
     /// What they are given.
     input: String,
+    /// All callouts, as they were found before the act.
+    all: Vec<PathBuf>,
     /// The one that answers for the device.
     script: Option<Script>,
     ran: bool,
@@ -122,6 +124,7 @@ impl<'a> Callouts<'a> {
             subject,
             act,
             input,
+            all: scripts(machine, Kind::Callouts),
             script: None,
             ran: false,
         };
@@ -149,7 +152,7 @@ impl<'a> Callouts<'a> {
 
     /// The script that says that it answers for this type.
     fn ask(&mut self) -> Option<Script> {
-        for path in self.scripts(Kind::Callouts) {
+        for path in self.all.clone() {
             let ran = self.run(&path, Event::Get, Act::Capabilities, Outcome::None, PROVIDES);
             match ran {
                 Ok(ran) if matches!(ran.ending, Ending::Exited(status) if status != NOT_MINE) => {
@@ -189,7 +192,7 @@ impl<'a> Callouts<'a> {
     /// Calls one script after the other until one answers for the device.
     fn search(&mut self, event: Event, outcome: Outcome) -> Result<(), CalloutError> {
         let input = self.input.clone();
-        for path in self.scripts(Kind::Callouts) {
+        for path in self.all.clone() {
             let ran = match self.run(&path, event, self.act, outcome, &input) {
                 Ok(ran) => ran,
                 Err(error) => {
@@ -212,19 +215,11 @@ impl<'a> Callouts<'a> {
     }
 
     fn notify(&mut self, outcome: Outcome) {
-        for path in self.scripts(Kind::Notifiers) {
+        for path in scripts(self.machine, Kind::Notifiers) {
             match self.run(&path, Event::Notify, self.act, outcome, "") {
                 Ok(ran) => self.log_ending(&path, &ran),
                 Err(error) => log::debug!("{} is not executed: {error}", path.display()),
             }
-        }
-    }
-
-    fn scripts(&self, kind: Kind) -> Vec<PathBuf> {
-        if self.machine.callouts {
-            folder::scripts(&self.machine.root, kind)
-        } else {
-            Vec::new()
         }
     }
 
@@ -259,6 +254,15 @@ impl<'a> Callouts<'a> {
                 log::warn!(uuid:%; "{script} ended with status {status}: {}", one_line(&ran.stderr));
             }
         }
+    }
+}
+
+/// The scripts that are called, unless the settings say that none is.
+fn scripts(machine: &Machine<'_>, kind: Kind) -> Vec<PathBuf> {
+    if machine.callouts {
+        folder::scripts(&machine.root, kind)
+    } else {
+        Vec::new()
     }
 }
 

@@ -1,34 +1,48 @@
 //! Small files: read within bounds, replaced in one step.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::dir::Dir;
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::kernel::{Change, Kernel};
+
+/// `Read::read_to_end` looks for the end in so many bytes, where it has room for no more.
+const ROOM: usize = 32;
+
+/// Opens a file or makes it, for ourselves alone: closed where a program is run. By one call, where musl's `open` makes two.
+pub(super) fn open(path: &Path, flags: OFlag) -> io::Result<File> {
+    const OURS: Mode = Mode::from_bits_truncate(0o600);
+    let opened = loop {
+        match openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, OURS) {
+            Err(Errno::EINTR) => {}
+            opened => break opened,
+        }
+    };
+    Ok(opened?.into())
+}
 
 /// Reads a whole file of at most `most` bytes; none where there is no such file.
 ///
 /// # Errors
 /// It cannot be read, is no plain file, or is larger.
 pub fn read_bounded(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path);
-    let file = match opened {
+    let file = match open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let mut content = Vec::new();
+    // Room for all of it and for finding its end, so that it is read in one piece.
+    let size = usize::try_from(metadata.len()).unwrap_or(most).min(most);
+    let mut content = Vec::with_capacity(size + ROOM);
     file.take(most as u64 + 1).read_to_end(&mut content)?;
     if content.len() > most {
         return Err(io::Error::other(format!("it is larger than {most} bytes")));
@@ -69,15 +83,8 @@ pub fn replace(kernel: &dyn Kernel, path: &Path, content: &[u8]) -> io::Result<(
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_NOFOLLOW);
-    let mut file: File = options.open(path)?;
-    file.write_all(content)
+    let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW;
+    open(path, how)?.write_all(content)
 }
 
 /// Takes a file away; that it was not there is fine.
@@ -97,7 +104,7 @@ pub fn unlink(kernel: &dyn Kernel, path: &Path) -> io::Result<()> {
 #[must_use]
 pub fn read_short(path: &Path) -> Option<String> {
     const MOST: usize = 64;
-    let mut file = File::open(path).ok()?;
+    let mut file = open(path, OFlag::O_RDONLY).ok()?;
     let mut content = [0; MOST];
     let length = file.read(&mut content).ok()?;
     let text = std::str::from_utf8(&content[..length]).ok()?;

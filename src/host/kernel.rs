@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::clock::Deadline;
 
+mod lines;
 mod worker;
 
 pub use worker::Sysfs;
@@ -84,12 +85,12 @@ pub type LinesRead = Result<Vec<Result<Line, Errno>>, ReadError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     bytes: [u8; Line::MOST],
-    length: usize,
+    length: u8,
 }
 
 impl Line {
-    /// As many bytes are kept.
-    pub const MOST: usize = 32;
+    /// As many bytes are kept: enough for a number.
+    pub const MOST: usize = 15;
 
     /// The start of a text.
     #[must_use]
@@ -97,13 +98,14 @@ impl Line {
         let mut bytes = [0; Line::MOST];
         let length = text.len().min(Line::MOST);
         bytes[..length].copy_from_slice(&text[..length]);
+        let length = u8::try_from(length).unwrap_or(u8::MAX);
         Line { bytes, length }
     }
 
     /// The line.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[..self.length.into()]
     }
 }
 
@@ -130,9 +132,8 @@ pub trait Kernel {
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
-    /// Reads the one short line of each of many files, folder by folder: at most a hundred files of each. A folder has
-    /// that much time, and all of them until the deadline. One that is not answered in time leaves the others of its
-    /// folder unanswered, too.
+    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and all of them
+    /// until the deadline. One that is not answered in time leaves the others of its folder unanswered, too.
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let read = |lines: &Lines| {
             let deadline = deadline.or_after(each);

@@ -358,8 +358,12 @@ impl<'a> Ledger<'a> {
 }
 
 fn make_folder(path: &Path) -> Result<(), LedgerError> {
-    let made = DirBuilder::new().mode(0o700).create(path);
-    match made {
+    // Since the boot's first call it is there.
+    match check_folder(path) {
+        Err(LedgerError::File { source, .. }) if files::is_absent(&source) => {}
+        checked => return checked,
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_folder(path),
         made => made.map_err(|source| LedgerError::File {
             what: "make",

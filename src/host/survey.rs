@@ -408,13 +408,11 @@ impl Inventory for Survey<'_> {
     }
 
     fn available(&self, asked: &[(&ParentName, Vec<&TypeName>)]) -> Vec<Vec<Option<u32>>> {
-        let kernel = self.ledger.kernel();
         let is_silent = |parent: &ParentName| self.silent.borrow().contains(parent);
-        let spoken: Vec<(&ParentName, Vec<&TypeName>)> = asked
-            .iter()
-            .filter(|(parent, _)| !is_silent(parent))
-            .cloned()
-            .collect();
+        let spoken = asked.iter().filter(|(parent, _)| !is_silent(parent));
+        let spoken = spoken.map(|(parent, types)| (*parent, &types[..]));
+        let spoken: Vec<(&ParentName, &[&TypeName])> = spoken.collect();
+        let kernel = self.ledger.kernel();
         let answers = sysfs::available(self.root, kernel, &spoken, ANSWER, self.deadline);
         let mut answers = spoken.iter().zip(answers).peekable();
         asked

@@ -62,7 +62,9 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 fn look_at(link: &Path) -> io::Result<Active> {
-    let folder = fs::canonicalize(link)?;
+    // `bus_add_device` of the kernel's `drivers/base/bus.c`: no other link is on the way.
+    let target = fs::read_link(link)?;
+    let folder = link.parent().unwrap_or(link).join(target);
     let inode = fs::metadata(&folder)?.ino();
     let parent = folder
         .parent()
@@ -114,10 +116,13 @@ pub fn parent_state(root: &Root, parent: &ParentName) -> ParentState {
     }
 }
 
-/// The names of all parents.
+/// The names of all parents, sorted.
 #[must_use]
 pub fn parents(root: &Root) -> Vec<ParentName> {
-    parse_all(&files::names(&root.path(PARENTS)).unwrap_or_default())
+    let mut parents: Vec<ParentName> = Vec::new();
+    files::each_name(&root.path(PARENTS), |name| parents.extend(name.parse().ok()));
+    parents.sort_unstable();
+    parents
 }
 
 fn types_folder(root: &Root, parent: &ParentName) -> PathBuf {
@@ -188,7 +193,7 @@ pub fn offer(
 pub fn available(
     root: &Root,
     kernel: &dyn Kernel,
-    asked: &[(&ParentName, Vec<&TypeName>)],
+    asked: &[(&ParentName, &[&TypeName])],
     each: Duration,
     deadline: Deadline,
 ) -> Vec<Result<Vec<Option<u32>>, Unanswered>> {
@@ -209,7 +214,7 @@ pub fn available(
                 Err(ReadError::TimedOut) => return Err(Unanswered),
                 Err(ReadError::Refused(errno) | ReadError::NotTried(errno)) => vec![Err(errno); types.len()],
             };
-            let counts = counts.into_iter().zip(types);
+            let counts = counts.into_iter().zip(*types);
             let counts = counts.map(|(count, mdev_type)| match count {
                 Ok(count) => Some(parse_count(count.as_bytes())),
                 Err(_) => folder.join(mdev_type.as_str()).is_dir().then_some(0),
@@ -279,7 +284,9 @@ pub fn devices_of(root: &Root, parent: &ParentName) -> Vec<(MdevUuid, Option<Typ
 /// The device that holds a parent's GPU: its physical function, where it is a virtual one.
 #[must_use]
 pub fn gpu(root: &Root, parent: &ParentName) -> String {
-    let link = fs::read_link(parent_folder(root, parent).join("physfn")).ok();
+    let mut link = parent_folder(root, parent);
+    link.push("physfn");
+    let link = fs::read_link(link).ok();
     let name = link
         .as_deref()
         .and_then(Path::file_name)

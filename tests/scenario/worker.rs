@@ -6,7 +6,11 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::time::Duration;
 
+use automdev::host::clock::Deadline;
+use automdev::host::kernel::{Kernel as _, Lines, ReadError, Sysfs};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 
@@ -160,4 +164,50 @@ fn a_read_that_blocks_ends_in_time() {
             false
         }
     });
+}
+
+/// More folders than are asked for at once, and more files in each than are open at once.
+#[test]
+fn of_many_folders_only_the_silent_one_is_not_read() {
+    let (host, silent) = (Host::new(), 20);
+    let names: Vec<String> = (0..150).map(|name| format!("type-{name}")).collect();
+    let folder = |number: usize| host.at(format!("{number}"));
+    for number in 0..40 {
+        for (count, name) in names.iter().enumerate() {
+            host.file(
+                &format!("{number}/{name}/count"),
+                &format!("{}\n", number + count),
+            );
+        }
+    }
+    let file = folder(silent).join("type-5/count");
+    fs::remove_file(&file).expect("it is there");
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("a pipe");
+    fs::remove_dir_all(folder(30)).expect("it is there");
+    let asked: Vec<Lines> = (0..40)
+        .map(|number| Lines {
+            folder: folder(number),
+            names: names.iter().map(String::as_str).collect(),
+            file: "count",
+        })
+        .collect();
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let read = Sysfs::default().read_lines(&asked, Duration::from_millis(300), deadline);
+    // Lets go of the one that is stuck there.
+    drop(OpenOptions::new().read(true).write(true).open(&file));
+    assert_eq!(read.len(), 40);
+    for (number, lines) in read.into_iter().enumerate() {
+        if number == silent {
+            assert_eq!(lines, Err(ReadError::TimedOut));
+            continue;
+        }
+        let lines = lines.expect("nobody else is silent");
+        assert_eq!(lines.len(), names.len());
+        for (count, line) in lines.into_iter().enumerate() {
+            match line {
+                Ok(line) => assert_eq!(line.as_bytes(), format!("{}\n", number + count).as_bytes()),
+                Err(errno) => assert_eq!((number, errno), (30, Errno::ENOENT)),
+            }
+        }
+    }
 }

@@ -19,9 +19,9 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, read, write};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, write};
 
-use super::{Kernel, Line, Lines, LinesRead, ReadError, Target, WriteError};
+use super::{Kernel, Lines, LinesRead, ReadError, Target, WriteError, lines};
 use crate::host::clock::Deadline;
 
 /// More than any path and value of sysfs together (an attribute takes at most one page).
@@ -33,13 +33,13 @@ const READ: &[u8] = b"r";
 const READ_LINES: &[u8] = b"l";
 
 /// A file of sysfs holds at most one page.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// The largest answer: an errno and a page.
 const ANSWER: usize = 4 + PAGE;
 
-/// So many lines of one folder are answered for: they fit into one message.
-const MOST_LINES: usize = PAGE / (Line::MOST + 3);
+/// So long after the last answer of many a driver is noticed at the latest that does not answer.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
 const REPLACED: i32 = -1;
@@ -88,30 +88,28 @@ impl Kernel for Sysfs {
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let mut answers = Vec::with_capacity(folders.len());
         while answers.len() < folders.len() {
-            if deadline.has_passed() {
-                answers.push(Err(ReadError::TimedOut));
-                continue;
-            }
-            let (request, asked) = request_for(&folders[answers.len()..]);
+            let rest = &folders[answers.len()..];
+            let (request, asked) = lines::request_for(rest, LARGEST - READ_LINES.len());
+            let asked = &rest[..asked];
+            let mut told = Vec::new();
             let parts = [READ_LINES, &request].map(IoSlice::new);
-            let mut left = asked;
-            let asked = self.with_worker(|worker| {
-                worker.send(&parts, None)?;
-                while left > 0 {
-                    let (errno, content) = worker.receive(deadline.or_after(each))?;
-                    let names = &folders[answers.len()].names;
-                    answers.push(Ok(match errno {
-                        0 => parse_lines(&content, names.len()),
-                        errno => vec![Err(Errno::from_raw(errno)); names.len()],
-                    }));
-                    left -= 1;
+            let ended = match asked {
+                _ if deadline.has_passed() => Err(NoAnswer::TimedOut),
+                [folder] if lines::fits_into_page(folder) => {
+                    self.ask_one(&parts, &mut told, deadline.or_after(each))
                 }
-                Ok(())
-            });
-            match asked {
-                Ok(()) => {}
+                _ => self.ask_many(&parts, &mut told, each, deadline),
+            };
+            let before = answers.len();
+            answers.extend(lines::parse(&told, asked).map(Ok));
+            let read = answers.len() - before;
+            match ended {
+                _ if read == asked.len() => {}
                 Err(NoAnswer::TimedOut) => answers.push(Err(ReadError::TimedOut)),
                 Err(NoAnswer::NoWorker(errno)) => answers.push(Err(ReadError::NotTried(errno))),
+                // The pipe was full.
+                Ok(_) if read > 0 => {}
+                Ok(errno) => answers.push(Err(ReadError::NotTried(Errno::from_raw(errno)))),
             }
         }
         answers
@@ -134,6 +132,43 @@ impl Sysfs {
             worker.send(parts, keep)?;
             worker.receive(deadline)
         })
+    }
+
+    /// Asks the worker for the lines of one folder.
+    fn ask_one(
+        &self,
+        parts: &[IoSlice<'_>],
+        told: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<i32, NoAnswer> {
+        let (errno, content) = self.ask(parts, None, deadline)?;
+        *told = content;
+        Ok(errno)
+    }
+
+    /// The same for the lines of many. What it has told is there also where it does not come to the end.
+    fn ask_many(
+        &self,
+        parts: &[IoSlice<'_>],
+        told: &mut Vec<u8>,
+        each: Duration,
+        deadline: Deadline,
+    ) -> Result<i32, NoAnswer> {
+        let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let (pipe, end) = pipe2(flags).map_err(NoAnswer::NoWorker)?;
+        let ended = self.with_worker(|worker| {
+            worker.send(parts, Some(end.as_fd()))?;
+            let mut patience = deadline.or_after(each);
+            loop {
+                match worker.receive(patience.or_after(LOOK)) {
+                    Err(NoAnswer::TimedOut) if drain(&pipe, told) => patience = deadline.or_after(each),
+                    Err(NoAnswer::TimedOut) if !patience.has_passed() => {}
+                    ended => return ended,
+                }
+            }
+        });
+        drain(&pipe, told);
+        ended.map(|(errno, _)| errno)
     }
 
     /// Has something asked of the worker, starting one where there is none. One that does not answer is left to itself.
@@ -237,19 +272,17 @@ impl Drop for Worker {
     }
 }
 
-/// The child's life: one request after the other, until the parent is gone.
+/// The child's life: one request after the other, until the parent is gone. It runs no program, so that nothing has to be
+/// closed for one.
 fn serve(socket: OwnedFd) -> ! {
     let kept = keep_only(socket);
     if let Ok(socket) = &kept {
         let mut request = vec![0; LARGEST];
         while let Ok((length @ 1.., kept)) = receive(socket, &mut request) {
-            let mut kept = Some(kept);
-            let is_heard = answer(&request[..length], |answer| {
-                // Whoever hears the answer finds it let go of.
-                drop(kept.take());
-                socket::send(socket.as_raw_fd(), answer, MsgFlags::MSG_NOSIGNAL).is_ok()
-            });
-            if !is_heard {
+            let answer = answer(&request[..length], kept.as_ref());
+            // Whoever hears the answer finds it let go of.
+            drop(kept);
+            if socket::send(socket.as_raw_fd(), &answer, MsgFlags::MSG_NOSIGNAL).is_err() {
                 break;
             }
         }
@@ -302,61 +335,45 @@ fn keep_only(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Sends each answer: an errno, or 0, and what was read. False once nobody hears it any more.
-fn answer(request: &[u8], mut send: impl FnMut(&[u8]) -> bool) -> bool {
-    if let Some((READ_LINES, request)) = request.split_at_checked(1) {
-        let mut rest = request;
-        let mut answer = Vec::with_capacity(ANSWER);
-        while let Some((length, names)) = rest.split_first_chunk() {
-            let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX);
-            let (names, others) = names.split_at(length.min(names.len()));
-            answer.clear();
-            answer.extend(0_i32.to_ne_bytes());
-            if let Err(errno) = read_lines(names, &mut answer) {
-                answer.clear();
-                answer.extend((errno as i32).to_ne_bytes());
-            }
-            if !send(&answer) {
-                return false;
-            }
-            rest = others;
+/// Closes files, by one call where the kernel can and nothing else is between them.
+pub(super) fn close_all(files: &mut Vec<OwnedFd>) {
+    let numbers = || files.iter().map(AsRawFd::as_raw_fd);
+    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else {
+        return;
+    };
+    if usize::try_from(last - first).is_ok_and(|between| between + 1 == files.len()) {
+        // SAFETY: there are as many files as numbers from the first to the last, so that these are theirs alone; they are
+        // forgotten where it has closed them, and it closes all or, before Linux 5.9, none.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
+        if closed == 0 {
+            files.drain(..).for_each(std::mem::forget);
         }
-        return true;
     }
-    let (errno, content) = match request.split_at_checked(1) {
-        Some((READ, path)) => match read_page(Path::new(OsStr::from_bytes(path))) {
+    files.clear();
+}
+
+/// The answer: an errno, or 0, and what was read.
+fn answer(request: &[u8], kept: Option<&OwnedFd>) -> Vec<u8> {
+    let (errno, content) = match (request.split_at_checked(1), kept) {
+        (Some((READ, path)), _) => match read_page(Path::new(OsStr::from_bytes(path))) {
             Ok(content) => (0, content),
             Err(errno) => (errno as i32, Vec::new()),
         },
-        Some((WRITE, request)) => (answer_write(request), Vec::new()),
+        (Some((READ_LINES, request)), pipe) => {
+            let mut content = Vec::new();
+            let told = lines::answer(request, |lines| {
+                let Some(pipe) = pipe else {
+                    content.extend(lines);
+                    return Ok(());
+                };
+                lines::tell(pipe, lines)
+            });
+            (told.err().map_or(0, |errno| errno as i32), content)
+        }
+        (Some((WRITE, request)), _) => (answer_write(request), Vec::new()),
         _ => (Errno::EBADMSG as i32, Vec::new()),
     };
-    send(&[&errno.to_ne_bytes()[..], &content].concat())
-}
-
-/// The request for as many of these folders as it takes, and for how many: for each the length of its names, and them.
-fn request_for(folders: &[Lines]) -> (Vec<u8>, usize) {
-    let mut request = Vec::new();
-    let mut asked = 0;
-    for Lines { folder, names, file } in folders {
-        let start = request.len();
-        request.extend([0; 4]);
-        request.extend(folder.as_os_str().as_bytes());
-        for name in names {
-            request.push(0);
-            request.extend(name.as_bytes());
-            request.push(b'/');
-            request.extend(file.as_bytes());
-        }
-        if asked > 0 && READ_LINES.len() + request.len() > LARGEST {
-            request.truncate(start);
-            break;
-        }
-        let length = u32::try_from(request.len() - start - 4).unwrap_or(u32::MAX);
-        request[start..start + 4].copy_from_slice(&length.to_ne_bytes());
-        asked += 1;
-    }
-    (request, asked)
+    [&errno.to_ne_bytes()[..], &content].concat()
 }
 
 fn answer_write(request: &[u8]) -> i32 {
@@ -375,16 +392,26 @@ fn answer_write(request: &[u8]) -> i32 {
     }
 }
 
+/// Takes what is in a pipe by now; whether there was anything.
+fn drain(pipe: &OwnedFd, told: &mut Vec<u8>) -> bool {
+    let before = told.len();
+    let mut part = [0; ANSWER];
+    while let Ok(length @ 1..) = read_once(pipe, &mut part) {
+        told.extend(&part[..length]);
+    }
+    told.len() > before
+}
+
 /// Reads a file of sysfs, which is at most one page and comes at once.
 fn read_page(path: &Path) -> Result<Vec<u8>, Errno> {
-    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let file = open(path, OFlag::O_RDONLY, Mode::empty())?;
     let mut content = vec![0; PAGE];
     let length = read_once(&file, &mut content)?;
     content.truncate(length);
     Ok(content)
 }
 
-fn read_once(file: &OwnedFd, content: &mut [u8]) -> Result<usize, Errno> {
+pub(super) fn read_once(file: &OwnedFd, content: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match read(file, content) {
             Err(Errno::EINTR) => {}
@@ -393,50 +420,9 @@ fn read_once(file: &OwnedFd, content: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Reads one line of each file of a folder; for each an errno or 0, the length, and the line.
-fn read_lines(request: &[u8], answer: &mut Vec<u8>) -> Result<(), Errno> {
-    let mut parts = request.split(|byte| *byte == 0);
-    let folder = Path::new(OsStr::from_bytes(parts.next().unwrap_or_default()));
-    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let folder = open(folder, directory, Mode::empty())?;
-    for file in parts.take(MOST_LINES) {
-        let mut line = [0; Line::MOST];
-        let read = openat(
-            &folder,
-            OsStr::from_bytes(file),
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-        .and_then(|file| read_once(&file, &mut line));
-        let (errno, length) = match read {
-            Ok(length) => (0, length),
-            Err(errno) => (errno as i32, 0),
-        };
-        answer.extend(u16::try_from(errno).unwrap_or(u16::MAX).to_ne_bytes());
-        answer.push(u8::try_from(length).unwrap_or(u8::MAX));
-        answer.extend(&line[..length]);
-    }
-    Ok(())
-}
-
-/// What [`read_lines`] has answered about so many files.
-fn parse_lines(mut answer: &[u8], files: usize) -> Vec<Result<Line, Errno>> {
-    let mut lines = Vec::with_capacity(files);
-    while let Some(([low, high, length], rest)) = answer.split_first_chunk() {
-        let (line, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-        lines.push(match u16::from_ne_bytes([*low, *high]) {
-            0 => Ok(Line::new(line)),
-            errno => Err(Errno::from_raw(errno.into())),
-        });
-        answer = rest;
-    }
-    lines.resize(files, Err(Errno::EMSGSIZE));
-    lines
-}
-
 /// Writes into a file below a folder; false where the folder is not the one of that inode.
 fn write_below(folder: &Path, file: &[u8], inode: u64, value: &[u8]) -> Result<bool, Errno> {
-    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let mut at = open(folder, directory, Mode::empty())?;
     if inode != 0 && fstat(&at)?.st_ino != inode {
         return Ok(false);
@@ -446,7 +432,7 @@ fn write_below(folder: &Path, file: &[u8], inode: u64, value: &[u8]) -> Result<b
         let how = if parts.peek().is_some() {
             directory
         } else {
-            OFlag::O_WRONLY | OFlag::O_CLOEXEC
+            OFlag::O_WRONLY
         };
         at = openat(
             &at,

@@ -3,16 +3,16 @@
 //! Always taken in this order: the claimant's, those of the devices, sorted, the host's, those of the
 //! parents, sorted. Nothing is waited for under the last two but the kernel's answer.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
-use nix::fcntl::FlockArg;
+use nix::fcntl::{FlockArg, OFlag};
 
 use super::Ledger;
 use crate::host::clock::Deadline;
+use crate::host::files;
 use crate::model::claim::Claimant;
 use crate::model::names::{MdevUuid, ParentName};
 
@@ -116,14 +116,8 @@ impl Ledger<'_> {
             what: what.to_owned(),
             source,
         };
-        let mut options = OpenOptions::new();
-        options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW);
-        let file = options.open(self.lock_path(what)).map_err(failed)?;
+        let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        let file = files::open(&self.lock_path(what), how).map_err(failed)?;
         take(&file, what, deadline)?;
         Ok(Lock { file })
     }

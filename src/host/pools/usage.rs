@@ -246,7 +246,7 @@ impl<'a> Viewer<'a> {
     /// How many more of a type a parent can make: none, where its driver does not say.
     fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
         let deadline = Deadline::after(PATIENCE);
-        let asked = [(parent, vec![mdev_type])];
+        let asked = [(parent, &[mdev_type][..])];
         let available = sysfs::available(self.root, self.kernel, &asked, PATIENCE, deadline).pop();
         available.map_or(Some(0), |answer| {
             answer.map_or(Some(0), |counts| counts.first().copied().flatten())

@@ -20,7 +20,7 @@ pub(super) enum Way {
     /// It is made in the place of this one, which is taken away first.
     Replace(MdevUuid),
     /// This one is used under its own UUID.
-    HandOut(MdevUuid, Active),
+    HandOut(MdevUuid, Box<Active>),
 }
 
 /// One place at which a device could be had.
@@ -67,6 +67,10 @@ impl Planner<'_> {
     /// The places of a pool's members.
     pub(super) fn choice_of_pool(&self, wanted: &Wanted, pool: &Rc<Pool>, old: Option<Record>) -> Choice {
         let mut choice = Choice::new(wanted, old, Some(pool.clone()));
+        let is_type = |member: &&Member| matches!(member, Member::Type(_));
+        let types = pool.members.iter().filter(is_type).count();
+        // Of hundreds, all at once.
+        choice.candidates.reserve(types * self.look.parents().len());
         for (number, member) in pool.members.iter().enumerate() {
             match member {
                 Member::Type(member) => self.add_type(&mut choice, number, member),
@@ -80,7 +84,6 @@ impl Planner<'_> {
     fn add_type(&self, choice: &mut Choice, number: usize, member: &TypeMember) {
         let pool = choice.from(MemberKind::Type);
         let before = choice.candidates.len();
-        choice.candidates.reserve(self.look.parents().len());
         for parent in self.look.parents() {
             let Some(rank) = member.rank(parent) else {
                 continue;
@@ -181,7 +184,7 @@ impl Planner<'_> {
         }
         let place = place_of(own, choice.from(MemberKind::Device(uuid)))?;
         if choice.wanted.origin.takes_other_uuid() {
-            Ok((place, Way::HandOut(uuid, active)))
+            Ok((place, Way::HandOut(uuid, Box::new(active))))
         } else if replace {
             Ok((place, Way::Replace(uuid)))
         } else {

@@ -3,7 +3,7 @@
 use super::choice::{Candidate, Choice, Way};
 use super::room::Fit;
 use super::{Action, Patience, Planner, Wait};
-use crate::model::inventory::Defined;
+use crate::model::inventory::{Active, Defined};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::nearest::nearest;
 use crate::model::pool::{Glob, Member};
@@ -202,7 +202,7 @@ impl Choice {
     /// What is done to have the device there.
     pub(super) fn action(&self, candidate: &Candidate) -> Action {
         match (&candidate.way, self.old.clone()) {
-            (Way::HandOut(device, active), _) => Action::HandOut(*device, active.clone()),
+            (Way::HandOut(device, active), _) => Action::HandOut(*device, Active::clone(active)),
             (_, Some(old)) => Action::Remake(old, candidate.place.clone()),
             (_, None) => Action::Create(candidate.place.clone()),
         }

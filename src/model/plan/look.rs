@@ -12,8 +12,8 @@ use crate::model::inventory::{Inventory, Neighbour, Offer, Together};
 use crate::model::names::{ParentName, PoolName, TypeName};
 use crate::model::pool::{Pool, PoolError};
 
-/// How many more of a parent's types can be made, in the types' order.
-type Counts = Vec<(TypeName, Option<u32>)>;
+/// How many more of a type can be made.
+type Count = (TypeName, Option<u32>);
 
 type Memory<K, V> = RefCell<HashMap<K, V>>;
 
@@ -21,7 +21,8 @@ type Memory<K, V> = RefCell<HashMap<K, V>>;
 pub(super) struct Look<'a> {
     pub(super) inventory: &'a dyn Inventory,
     offers: Memory<(ParentName, TypeName), Option<Offer>>,
-    available: RefCell<HashMap<ParentName, Counts>>,
+    /// A parent has few types, so that they are gone through.
+    available: RefCell<HashMap<ParentName, Vec<Count>>>,
     gpus: Memory<ParentName, Rc<str>>,
     functions: OnceCell<HashMap<Rc<str>, Vec<ParentName>>>,
     on_gpus: Memory<Rc<str>, u32>,
@@ -56,6 +57,11 @@ fn remember<K: Clone + Eq + Hash, V: Clone>(memory: &Memory<K, V>, key: &K, ask:
     answer
 }
 
+/// What is known of a type.
+fn known<'a>(counts: &'a [Count], mdev_type: &TypeName) -> Option<&'a Count> {
+    counts.iter().find(|(known, _)| known == mdev_type)
+}
+
 impl<'a> Look<'a> {
     pub(super) fn new(inventory: &'a dyn Inventory) -> Self {
         Look {
@@ -85,27 +91,39 @@ impl<'a> Look<'a> {
     }
 
     pub(super) fn available(&self, parent: &ParentName, mdev_type: &TypeName) -> Option<u32> {
-        let known = |all: &HashMap<ParentName, Counts>| {
-            let counts = all.get(parent)?;
-            let at = counts.binary_search_by(|(known, _)| known.cmp(mdev_type)).ok()?;
-            Some(counts[at].1)
-        };
-        if let Some(count) = known(&self.available.borrow()) {
-            return count;
+        if let Some(counts) = self.available.borrow().get(parent) {
+            if let Some((_, count)) = known(counts, mdev_type) {
+                return *count;
+            }
         }
         self.ask_available(vec![(parent, vec![mdev_type])]);
-        known(&self.available.borrow()).flatten()
+        self.told(parent, [mdev_type])[0]
+    }
+
+    /// What drivers have said of these types of a parent.
+    pub(super) fn told<'b>(
+        &self,
+        parent: &ParentName,
+        types: impl IntoIterator<Item = &'b TypeName>,
+    ) -> Vec<Option<u32>> {
+        let all = self.available.borrow();
+        let counts = all.get(parent).map_or(&[][..], Vec::as_slice);
+        let told = |mdev_type| known(counts, mdev_type).and_then(|(_, count)| *count);
+        types.into_iter().map(told).collect()
     }
 
     /// Asks for all of these at once that are not known yet: they will be needed. A parent is there once at most.
     pub(super) fn ask_available(&self, mut wanted: Vec<(&ParentName, Vec<&TypeName>)>) {
         let mut all = self.available.borrow_mut();
         wanted.retain_mut(|(parent, types)| {
-            types.sort_unstable();
-            types.dedup();
-            if let Some(known) = all.get(*parent) {
-                types.retain(|mdev_type| known.iter().all(|(known, _)| known != *mdev_type));
+            let before = all.get(*parent).map_or(&[][..], Vec::as_slice);
+            let mut fresh: Vec<&TypeName> = Vec::with_capacity(types.len());
+            for mdev_type in types.drain(..) {
+                if !fresh.contains(&mdev_type) && known(before, mdev_type).is_none() {
+                    fresh.push(mdev_type);
+                }
             }
+            *types = fresh;
             !types.is_empty()
         });
         if wanted.is_empty() {
@@ -114,11 +132,7 @@ impl<'a> Look<'a> {
         let counts = self.inventory.available(&wanted);
         for ((parent, types), counts) in wanted.into_iter().zip(counts) {
             let known = all.entry(parent.clone()).or_default();
-            let is_in_order = known.is_empty();
             known.extend(types.into_iter().cloned().zip(counts));
-            if !is_in_order {
-                known.sort_unstable();
-            }
         }
     }
 

@@ -109,7 +109,7 @@ impl Planner<'_> {
     }
 
     /// How many more of a type a parent has, where its driver says so many.
-    fn left_at(&self, parent: &ParentName, mdev_type: &TypeName, told: u32) -> u32 {
+    pub(super) fn left_at(&self, parent: &ParentName, mdev_type: &TypeName, told: u32) -> u32 {
         self.given_back(parent, mdev_type)
             .saturating_add(told)
             .saturating_sub(self.reserved_at(parent, mdev_type))

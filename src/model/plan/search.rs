@@ -150,22 +150,25 @@ impl Planner<'_> {
                     let one = &choice.candidates[*index];
                     one.way != Way::Make || !self.is_out(choice, one)
                 });
-                self.ask_for_room(choice, &order);
+                let parts = by_parent(choice, order);
+                self.ask_for_room(choice, &parts);
                 // Of a GPU's functions, all of them count together.
                 let mut lefts: HashMap<(u32, &TypeName), u32> = HashMap::new();
-                let mut keyed: Vec<_> = order
-                    .into_iter()
-                    .filter_map(|index| {
-                        let one = &choice.candidates[index];
-                        let left = self.left_here(&one.place);
+                let mut keyed = Vec::with_capacity(choice.candidates.len());
+                for (parent, indexes) in &parts {
+                    let standing = self.look.standing(parent);
+                    let types = indexes
+                        .iter()
+                        .map(|index| &choice.candidates[*index].place.mdev_type);
+                    let told = self.look.told(parent, types);
+                    for (index, told) in indexes.iter().zip(told) {
+                        let one = &choice.candidates[*index];
+                        let mdev_type = &one.place.mdev_type;
+                        let left = told.map(|told| self.left_at(parent, mdev_type, told));
                         // Those that the driver calls full need no place in the order.
                         if one.way == Way::Make && !self.may_have_room(&one.place, left) {
-                            return None;
+                            continue;
                         }
-                        let Place {
-                            parent, mdev_type, ..
-                        } = &one.place;
-                        let standing = self.look.standing(parent);
                         let left = if standing.is_part {
                             *lefts.entry((standing.gpu, mdev_type)).or_insert_with(|| {
                                 let offer = self.look.offer(parent, mdev_type);
@@ -179,10 +182,11 @@ impl Planner<'_> {
                             _ => (left, Reverse(0)),
                         };
                         let key = (fewest, most, standing.gpu, one.member, one.rank, standing.parent);
-                        Some((key, index))
-                    })
-                    .collect();
-                keyed.sort_unstable();
+                        keyed.push((key, *index));
+                    }
+                }
+                // Most of it is in order already.
+                keyed.sort();
                 order = keyed.into_iter().map(|(_, index)| index).collect();
             }
         }
@@ -190,21 +194,14 @@ impl Planner<'_> {
     }
 
     /// Asks each parent's driver at once for all that these candidates need.
-    fn ask_for_room(&self, choice: &Choice, candidates: &[usize]) {
-        let mut wanted: Vec<(&ParentName, Vec<&TypeName>)> = Vec::new();
-        let mut places: HashMap<&ParentName, usize> = HashMap::new();
-        for index in candidates {
-            let one = &choice.candidates[*index];
-            if one.way != Way::Make {
-                continue;
-            }
-            let place = *places.entry(&one.place.parent).or_insert_with(|| {
-                wanted.push((&one.place.parent, Vec::new()));
-                wanted.len() - 1
-            });
-            wanted[place].1.push(&one.place.mdev_type);
-        }
-        self.look.ask_available(wanted);
+    fn ask_for_room(&self, choice: &Choice, parts: &[(&ParentName, Vec<usize>)]) {
+        let wanted = parts.iter().map(|(parent, indexes)| {
+            let types = indexes
+                .iter()
+                .map(|index| &choice.candidates[*index].place.mdev_type);
+            (*parent, types.collect())
+        });
+        self.look.ask_available(wanted.collect());
     }
 
     /// What is placed so far, as far as it decides what else fits: parents of a kind are alike.
@@ -336,6 +333,22 @@ impl Planner<'_> {
             augment(device, &edges, &rooms, &mut takers, &mut seen)
         })
     }
+}
+
+/// The same candidates by their parents.
+fn by_parent(choice: &Choice, indexes: Vec<usize>) -> Vec<(&ParentName, Vec<usize>)> {
+    let mut parts: Vec<(&ParentName, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<&ParentName, usize> = HashMap::new();
+    let members = choice.pool.as_ref().map_or(1, |pool| pool.members.len());
+    for index in indexes {
+        let parent = &choice.candidates[index].place.parent;
+        let place = *places.entry(parent).or_insert_with(|| {
+            parts.push((parent, Vec::with_capacity(members)));
+            parts.len() - 1
+        });
+        parts[place].1.push(index);
+    }
+    parts
 }
 
 /// Kuhn's algorithm: gives a device a place, moving others where that helps.

@@ -11,6 +11,15 @@ use anyhow::Result;
 use super::call::{Call, Case, Step};
 use super::tree::{Folder, Host, SMALL, Size, defined, domain};
 
+/// The choice among most places.
+pub(crate) const LARGEST_CHOICE: &str = "plan, pool of 16 types, pack, 64 parents";
+
+/// Where it is made.
+pub(crate) const LARGEST_HOST: &str = "pools";
+
+/// How many types each parent has there.
+pub(crate) const TYPES: usize = 16;
+
 /// The choice of a place takes no longer.
 const MOST_FOR_CHOICE: Duration = Duration::from_millis(5);
 
@@ -158,13 +167,13 @@ impl Maker<'_> {
     fn pools(&self) -> Result<Vec<Case>> {
         let size = Size {
             parents: 64,
-            types: 16,
+            types: TYPES,
             devices: 2_000,
             definitions: 1_000,
         };
-        let host = self.host("pools", size)?;
+        let host = self.host(LARGEST_HOST, size)?;
         host.file("etc/automdev/pools.d/one.toml", "[[member]]\ntype = \"type-0\"\n")?;
-        let members: Vec<String> = (0..16)
+        let members: Vec<String> = (0..TYPES)
             .map(|number| format!("[[member]]\ntype = \"type-{number}\"\n"))
             .collect();
         host.file(
@@ -173,7 +182,10 @@ impl Maker<'_> {
         )?;
         let none = self.input("unmarked.xml", &domain(&[], None, 2_000))?;
         let mut cases = Vec::new();
-        for (name, pool) in [("one type", "one"), ("16 types, pack", "all")] {
+        for (name, pool) in [
+            ("plan, pool of one type, 64 parents", "one"),
+            (LARGEST_CHOICE, "all"),
+        ] {
             let marked = domain(
                 &["c0000000-0000-4000-8000-000000000001".to_owned()],
                 Some(pool),
@@ -183,7 +195,7 @@ impl Maker<'_> {
             let mut peer = self.own(&host, "plan -", Some(&none));
             "no device".clone_into(&mut peer.name);
             let own = self.own(&host, "plan -", Some(&marked));
-            let mut case = Case::new(format!("plan, pool of {name}, 64 parents"), own, peer);
+            let mut case = Case::new(name, own, peer);
             case.goals.cpu = Some(MOST_FOR_CHOICE);
             cases.push(case);
         }

@@ -11,6 +11,7 @@ mod host;
 mod measure;
 mod memory;
 mod process;
+mod reads;
 mod report;
 mod starts;
 mod tree;
@@ -103,6 +104,9 @@ fn here(libc: Libc, program: &Path, runs: u32, filters: &[String]) -> Result<Vec
     vm::ensure_packages(&PACKAGES)?;
     let folder = tree::Folder::new()?;
     let mut cases = case::all(program, &folder)?;
+    if is_wanted(case::LARGEST_CHOICE, filters) {
+        cases.push(reads::case(&dist::bare_reads(libc)?, &cases, &folder)?);
+    }
     if is_wanted(starts::NAME, filters) {
         cases.push(starts::case(&dist::program_on_fake(libc)?, &folder)?);
     }

@@ -126,9 +126,14 @@ pub(crate) fn program(libc: Libc) -> Result<PathBuf> {
 /// The same program over a kernel that reacts in a folder.
 pub(crate) fn program_on_fake(libc: Libc) -> Result<PathBuf> {
     let stage = Stage::begin("automdev", "building the program over a kernel in a folder");
-    let program = program::build_on_fake(libc)?;
+    let program = program::build_example(libc, "automdev-on-fake")?;
     stage.end();
     Ok(program)
+}
+
+/// What reads a host's counts and does nothing else, built as the program is.
+pub(crate) fn bare_reads(libc: Libc) -> Result<PathBuf> {
+    program::build_example(libc, "bare-reads")
 }
 
 /// Where all of it is.

@@ -79,10 +79,10 @@ pub(super) fn build(libc: Libc) -> Result<Program> {
     Ok(Program { path, largest })
 }
 
-/// The same program over a kernel that reacts in a folder, as the tests have it.
-pub(super) fn build_on_fake(libc: Libc) -> Result<PathBuf> {
-    let folder = cargo(libc, &["--example", "automdev-on-fake"])?;
-    Ok(folder.join("examples/automdev-on-fake"))
+/// Builds an example of the package's in the same way: the same program over a kernel that reacts in a folder, say.
+pub(super) fn build_example(libc: Libc, name: &str) -> Result<PathBuf> {
+    let folder = cargo(libc, &["--example", name])?;
+    Ok(folder.join("examples").join(name))
 }
 
 /// Builds something as it is handed out; returns the folder that it is in.
