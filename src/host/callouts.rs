@@ -238,7 +238,9 @@ impl<'a> Callouts<'a> {
         self.ran = true;
         log::debug!(uuid:% = self.subject.uuid; "calling {} for {} {}", script.display(), event.as_str(), act.as_str());
         let arguments = self.subject.arguments(event, act, outcome);
-        process::run(script, &arguments, input.as_bytes(), deadline)
+        // What it leads to may be another program by now.
+        let program = folder::program(&self.machine.root, script)?;
+        process::run((script, &program), &arguments, input.as_bytes(), deadline)
     }
 
     fn log_ending(&self, script: &Path, ran: &Ran) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
+use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
@@ -45,14 +46,20 @@ pub fn start(machine: &Machine<'_>, claimant: Claimant) {
             let _ = setsid();
             // The second one is nobody's child, and never gets a terminal.
             // SAFETY: as above.
-            if matches!(unsafe { fork() }, Ok(ForkResult::Child)) {
-                live(machine, claimant);
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => live(machine, claimant),
+                Ok(ForkResult::Parent { .. }) => {}
+                Err(errno) => not_tried(claimant, errno),
             }
             // SAFETY: ends the child at once; nothing of the parent's (its guards) may be finished twice.
             unsafe { libc::_exit(0) }
         }
-        Err(errno) => log::warn!("nobody tries again what {claimant} has left: {}", errno.desc()),
+        Err(errno) => not_tried(claimant, errno),
     }
+}
+
+fn not_tried(claimant: Claimant, errno: Errno) {
+    log::warn!("nobody tries again what {claimant} has left: {}", errno.desc());
 }
 
 fn live(machine: &Machine<'_>, claimant: Claimant) {
@@ -62,6 +69,8 @@ fn live(machine: &Machine<'_>, claimant: Claimant) {
     if keep_journal_only().is_err() {
         return;
     }
+    // A wrapper holds them back while it works, and whoever wants to end this must be able to.
+    let _ = SigSet::empty().thread_set_mask();
     wait(machine, claimant);
     machine.kernel.rest();
 }

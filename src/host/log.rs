@@ -10,6 +10,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::root::Root;
+use crate::model::names::is_unprintable;
 use crate::model::settings::LogLevel;
 
 /// Where journald listens.
@@ -79,7 +80,8 @@ impl Log for Journal {
             Some(context) => format!("{}: {}", context.domain, record.args()),
             None => record.args().to_string(),
         };
-        entry.push("MESSAGE", &message);
+        // Names in it may be anybody's, and whoever reads it does so on a terminal.
+        entry.push("MESSAGE", &message.replace(is_unprintable, " "));
         entry.push("PRIORITY", priority(record.level()));
         entry.push("SYSLOG_IDENTIFIER", "automdev");
         if let Some(context) = context {

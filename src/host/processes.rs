@@ -35,8 +35,11 @@ pub fn find(root: &Root, pid: u32) -> Option<Process> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let state = *fields.first()?;
     let parent = fields.get(1)?.parse().ok()?;
+    let threads: u32 = fields.get(17)?.parse().ok()?;
     let began = fields.get(19)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(Process {
+    // One whose first thread has ended lives on by the others.
+    let has_ended = matches!(state, "Z" | "X") && threads <= 1;
+    (!has_ended).then_some(Process {
         id: ProcessId { pid, start: began },
         parent,
         name,

@@ -35,11 +35,19 @@ impl ReleaseError {
     /// Whether time alone may help.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        let Self::Remove(error) = self else { return false };
-        match error {
-            RemoveError::InUse { .. } | RemoveError::Lingering { .. } | RemoveError::Creating { .. } => true,
-            RemoveError::Kernel { source, .. } => *source == WriteError::TimedOut,
-            RemoveError::Callout { .. } | RemoveError::Ledger(_) | RemoveError::Lock(_) => false,
+        match self {
+            Self::Remove(error) => match error {
+                RemoveError::InUse { .. } | RemoveError::Lingering { .. } | RemoveError::Creating { .. } => {
+                    true
+                }
+                RemoveError::Kernel { source, .. } => {
+                    matches!(source, WriteError::TimedOut | WriteError::NotTried)
+                }
+                RemoveError::Lock(error) => error.may_pass(),
+                RemoveError::Callout { .. } | RemoveError::Ledger(_) => false,
+            },
+            Self::Lock(error) => error.may_pass(),
+            Self::PutBack(_) | Self::Ledger(_) => false,
         }
     }
 }
@@ -91,45 +99,51 @@ fn release_those(
     if !ledger.has_holdings(claimant) {
         return Ok(());
     }
-    ledger
-        .check()
-        .map_err(|error| vec![ReleaseError::Ledger(error)])?;
-    let one = |error: LockError| vec![ReleaseError::Lock(error)];
-    let own = ledger.lock_claimant(claimant, machine.deadline).map_err(one)?;
-    let held = holdings(&ledger, claimant).map_err(|error| vec![ReleaseError::Ledger(error)])?;
-    let (held, kept): (Vec<MdevUuid>, Vec<MdevUuid>) = held.into_iter().partition(|uuid| is_meant(*uuid));
-    let swapped = ledger.swapped_for(&held);
-    let devices = ledger
-        .lock_devices(held.iter().copied().chain(swapped), machine.deadline)
-        .map_err(one)?;
-    if !may() {
-        return Ok(());
-    }
     let mut is_left = false;
-    let mut errors = Vec::new();
-    for uuid in held {
-        match give_back(machine, &ledger, claimant, uuid, pace) {
-            Ok(Given::Back) => {}
-            Ok(Given::Later) => is_left = true,
-            Err(error) => {
-                is_left |= error.may_pass();
-                errors.push(error);
-            }
-        }
-    }
-    if errors.is_empty() && !is_left {
-        let noted = if kept.is_empty() {
-            ledger.drop_holdings(claimant)
-        } else {
-            note_kept(&ledger, claimant, kept)
-        };
-        errors.extend(noted.err().map(ReleaseError::Ledger));
-    }
-    drop((devices, own));
-    if is_left {
+    let released = try_release(machine, &ledger, claimant, pace, (is_meant, may), &mut is_left);
+    let errors = released.unwrap_or_else(|error| vec![error]);
+    // Its locks are let go of by now.
+    if is_left || errors.iter().any(ReleaseError::may_pass) {
         detached::start(machine, claimant);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// What cannot be given back, and whether something is left to the background; an error where nothing was tried.
+fn try_release(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    claimant: Claimant,
+    pace: Pace,
+    (is_meant, may): (impl Fn(MdevUuid) -> bool, impl FnOnce() -> bool),
+    is_left: &mut bool,
+) -> Result<Vec<ReleaseError>, ReleaseError> {
+    ledger.check()?;
+    let _own = ledger.lock_claimant(claimant, machine.deadline)?;
+    let held = holdings(ledger, claimant)?;
+    let (held, kept): (Vec<MdevUuid>, Vec<MdevUuid>) = held.into_iter().partition(|uuid| is_meant(*uuid));
+    let swapped = ledger.swapped_for(&held);
+    let _devices = ledger.lock_devices(held.iter().copied().chain(swapped), machine.deadline)?;
+    if !may() {
+        return Ok(Vec::new());
+    }
+    let mut errors = Vec::new();
+    for uuid in held {
+        match give_back(machine, ledger, claimant, uuid, pace) {
+            Ok(Given::Back) => {}
+            Ok(Given::Later) => *is_left = true,
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() && !*is_left {
+        let noted = if kept.is_empty() {
+            ledger.drop_holdings(claimant)
+        } else {
+            note_kept(ledger, claimant, kept)
+        };
+        errors.extend(noted.err().map(ReleaseError::Ledger));
+    }
+    Ok(errors)
 }
 
 /// A broken list stays as it is: the claims themselves tell it, too.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::unistd::{getegid, geteuid};
 
+use super::files;
+
 /// Whether only root, or we ourselves, may write it.
 #[must_use]
 pub fn is_safe(metadata: &Metadata) -> bool {
@@ -18,22 +20,41 @@ pub fn is_safe(metadata: &Metadata) -> bool {
     is_owned && mode & OTHERS_WRITE == 0 && (mode & GROUP_WRITES == 0 || is_groups)
 }
 
-/// Checks a file, where there is one, and the `folders` above it.
+/// Checks a file, where there is one, and the `folders` above it. Of a link, what it leads to, and what that lies in, as
+/// well.
 ///
 /// # Errors
-/// Others may write one of them.
+/// Others may write one of them, or it cannot be told.
 pub fn check(file: &Path, folders: usize) -> io::Result<()> {
     for path in file.ancestors().take(folders + 1) {
-        if fs::metadata(path).is_ok_and(|metadata| !is_safe(&metadata)) {
-            let what = if path == file {
-                "it".to_owned()
-            } else {
-                path.display().to_string()
-            };
-            return Err(io::Error::other(format!(
-                "others than root may write {what}, so that it is not believed; chmod go-w, and chown root"
-            )));
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            // Whoever may write the folder has taken it away.
+            Err(error) if files::is_absent(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if metadata.is_symlink() {
+            let target = fs::canonicalize(path)?;
+            for above in target.ancestors().take(folders + 1) {
+                check_one(above, &fs::symlink_metadata(above)?, file)?;
+            }
+        } else {
+            check_one(path, &metadata, file)?;
         }
     }
     Ok(())
+}
+
+fn check_one(path: &Path, metadata: &Metadata, file: &Path) -> io::Result<()> {
+    if is_safe(metadata) {
+        return Ok(());
+    }
+    let what = if path == file {
+        "it".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    Err(io::Error::other(format!(
+        "others than root may write {what}, so that it is not believed; chmod go-w, and chown root"
+    )))
 }

@@ -172,6 +172,46 @@ fn what_others_may_write_is_not_believed() {
     }
 }
 
+/// Nor is what a link leads to that others may write, or put something else in the place of.
+#[test]
+fn a_link_to_what_others_may_write_is_not_believed() {
+    for path in ["srv/defs/it", "srv/defs"] {
+        let (host, vm) = a_host();
+        let file = host.at(format!("etc/mdevctl.d/mtty/{A}"));
+        host.folder("srv/defs");
+        fs::rename(&file, host.at("srv/defs/it")).expect("a definition");
+        symlink(host.at("srv/defs/it"), &file).expect("a link");
+        host.prepare(&vm).done();
+        host.release(&vm).done();
+        let mode = fs::metadata(host.at(path))
+            .expect("it is there")
+            .permissions()
+            .mode();
+        host.kernel().reset();
+        set_mode(&host, path, mode | 0o002);
+        let answer = refused_and_harmless(&host, &vm, path);
+        assert!(
+            answer
+                .stderr
+                .contains(&format!("others than root may write {}", host.at(path).display())),
+            "{path}: {answer:?}"
+        );
+    }
+}
+
+/// A name may turn what is printed after it around, or be a terminal's command.
+#[test]
+fn a_domains_name_in_the_journal() {
+    let (host, vm) = a_host();
+    host.active("mtty", "mtty-2", A);
+    let xml = vm.xml().replace("<name>vm1<", "<name>v\u{202e}m\u{9b}2J<");
+    host.event("v\u{202e}m\u{9b}2J", "prepare", "begin", &xml)
+        .done()
+        .logged(&[&format!(
+            "6 v m 2J: {A} (mtty-2 on mtty) was there before; v m 2J uses it and leaves it standing"
+        )]);
+}
+
 #[test]
 fn what_belongs_to_somebody_else_is_not_believed() {
     if !nix::unistd::geteuid().is_root() {

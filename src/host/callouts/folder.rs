@@ -47,16 +47,8 @@ fn is_executable(root: &Root, file: &Path) -> bool {
     if !is_program {
         return false;
     }
-    match find_unsafe(root, file) {
-        Ok(None) => true,
-        Ok(Some(path)) => {
-            log::warn!(
-                "{} is not executed: others than root may write {}",
-                file.display(),
-                path.display()
-            );
-            false
-        }
+    match program(root, file) {
+        Ok(_) => true,
         Err(error) => {
             log::warn!("{} is not executed: {error}", file.display());
             false
@@ -64,17 +56,28 @@ fn is_executable(root: &Root, file: &Path) -> bool {
     }
 }
 
-/// What, of a file and all that it lies in, another user than root, or than ourselves, may write.
-fn find_unsafe(root: &Root, file: &Path) -> io::Result<Option<PathBuf>> {
-    let file = fs::canonicalize(file)?;
+/// The program that a script is: the file itself, or what a link leads to.
+///
+/// # Errors
+/// There is none, or another user than root, or than ourselves, may write it, something that it lies in, or something
+/// that the link lies in.
+pub(super) fn program(root: &Root, script: &Path) -> io::Result<PathBuf> {
     let top = fs::canonicalize(root.path("/"))?;
-    if !file.starts_with(&top) {
-        return Ok(Some(file));
+    let program = fs::canonicalize(script)?;
+    let folder = fs::canonicalize(script.parent().unwrap_or(script))?;
+    let is_link = program.parent() != Some(&folder);
+    let folders = folder.ancestors().take(if is_link { usize::MAX } else { 0 });
+    if !program.starts_with(&top) {
+        return Err(not_safe(&program));
     }
-    for path in file.ancestors().take_while(|path| path.starts_with(&top)) {
-        if !trust::is_safe(&fs::symlink_metadata(path)?) {
-            return Ok(Some(path.to_owned()));
+    for path in program.ancestors().chain(folders) {
+        if path.starts_with(&top) && !trust::is_safe(&fs::symlink_metadata(path)?) {
+            return Err(not_safe(path));
         }
     }
-    Ok(None)
+    Ok(program)
+}
+
+fn not_safe(path: &Path) -> io::Error {
+    io::Error::other(format!("others than root may write {}", path.display()))
 }

@@ -60,13 +60,19 @@ pub(super) enum Ending {
     NotStarted,
 }
 
-/// Runs a script in a process group of its own.
+/// Runs a script, which is this program, in a process group of its own.
 ///
 /// # Errors
 /// It cannot be executed.
-pub(super) fn run(script: &Path, arguments: &[String], input: &[u8], deadline: Deadline) -> io::Result<Ran> {
-    let mut command = Command::new(script);
+pub(super) fn run(
+    (script, program): (&Path, &Path),
+    arguments: &[String],
+    input: &[u8],
+    deadline: Deadline,
+) -> io::Result<Ran> {
+    let mut command = Command::new(program);
     command
+        .arg0(script)
         .args(arguments)
         .env_clear()
         .envs([("PATH", PATH), ("LC_ALL", "C")])

@@ -50,11 +50,19 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, LockError::TimedOut { .. })
+    }
+}
+
 pub(super) fn lock_name(claimant: Claimant) -> String {
-    const SHARED: u32 = 256;
+    const SHARED: u32 = 4096;
     match claimant {
         Claimant::Domain(_) => claimant.to_string(),
-        Claimant::Process(process) => format!("process-{:03}", process.pid % SHARED),
+        Claimant::Process(process) => format!("process-{:04}", process.pid % SHARED),
     }
 }
 

@@ -83,6 +83,7 @@ pub fn reserve(machine: &Machine<'_>, ledger: &Ledger<'_>, stand_in: MdevUuid) -
     for swap in swaps_for(ledger, stand_in) {
         let is_there = sysfs::inode_below(&machine.root, &swap.parent, swap.device).is_some();
         if !is_there && ledger.record(swap.device)?.is_none() {
+            ledger.forget_creation(swap.device);
             ledger.write_record(&record_of(machine, &swap, State::Creating)?)?;
         }
     }
@@ -137,6 +138,7 @@ fn make(machine: &Machine<'_>, ledger: &Ledger<'_>, swap: &Swap) -> Result<(), P
     let (start, attributes) = as_defined(machine, swap);
     let mut record = record_of(machine, swap, State::Creating)?;
     record.attributes = attributes;
+    ledger.forget_creation(swap.device);
     ledger.write_record(&record)?;
     let made = create(machine, ledger, &mut record, start);
     let Err(cause) = made else {

@@ -157,3 +157,30 @@ fn one_that_does_not_read_is_given_no_more() {
     let size: usize = host.read("size").expect("it ran").parse().expect("a number");
     assert!(size > 64 << 10, "{size}");
 }
+
+/// Whoever may write where it lies says what it leads to.
+#[test]
+fn a_link_is_as_safe_as_where_it_lies() {
+    let path = format!("{USR}/callouts/10-a");
+    let folder = "usr/lib/mdevctl/scripts.d/callouts";
+    let host = host();
+    script(&host, "opt/vendor/script", "");
+    host.link(&path, "opt/vendor/script");
+    set_mode(&host, folder, 0o777);
+    assert_passed_over(&host, &path, folder);
+}
+
+/// All of them are looked at before the first one is called.
+#[test]
+fn one_that_changes_meanwhile_is_looked_at_again() {
+    let host = host();
+    let (first, second) = (format!("{USR}/callouts/10-a"), format!("{USR}/callouts/20-b"));
+    script(&host, &second, "");
+    let body = format!(
+        "#!/bin/sh\ncat >/dev/null\nchmod o+w {}\nexit 2\n",
+        host.at(&second).display()
+    );
+    raw_script(&host, &first, &body);
+    host.prepare(&vm()).done();
+    assert_eq!(all_calls(&host), Vec::<String>::new());
+}

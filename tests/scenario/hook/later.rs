@@ -336,7 +336,7 @@ fn who_waits_already_sees_to_those_who_are_turned_away() {
         host.definition(parent, uuid, type_name, &[]);
         host.prepare(&vm).done();
         let process = ProcessId {
-            pid: 1000 + 256 * number,
+            pid: 1000 + 4096 * number,
             start: 7,
         };
         // As `run` would have left it, had it been for one that has ended.
@@ -352,10 +352,10 @@ fn who_waits_already_sees_to_those_who_are_turned_away() {
     let root = host.path().to_owned();
     let first = processes[0];
     let waits = std::thread::spawn(move || wait_for(root, first));
-    let asked = host.at("run/automdev/locks/asked-process-232");
+    let asked = host.at("run/automdev/locks/asked-process-1000");
     let is_asked = || fs::metadata(&asked).map_or(true, |file| file.len() > 0);
     eventually("the first waits", || {
-        host.at("run/automdev/locks/waiter-process-232").exists() && !is_asked()
+        host.at("run/automdev/locks/waiter-process-1000").exists() && !is_asked()
     });
     wait_for(host.path().to_owned(), processes[1]);
     host.kill(4711);

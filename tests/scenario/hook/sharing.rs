@@ -32,6 +32,28 @@ fn the_second_is_refused_while_the_first_runs_and_harms_nothing() {
     before.assert_unchanged(&host.state());
 }
 
+/// The first thread of a QEMU that is killed ends before one that the kernel still holds.
+#[test]
+fn one_whose_first_thread_has_ended_runs_on() {
+    let host = Host::new();
+    let (first, second) = one(&host);
+    host.prepare(&first).done();
+    host.domain("first", &first.uuid, 4711);
+    let stat = host.read("proc/4711/stat").expect("a process");
+    let with = |state: &str, threads: &str| {
+        let (before, after) = stat.split_once(") ").expect("a name");
+        let mut fields: Vec<&str> = after.split_ascii_whitespace().collect();
+        (fields[0], fields[17]) = (state, threads);
+        host.file("proc/4711/stat", &format!("{before}) {}\n", fields.join(" ")));
+    };
+    with("Z", "2");
+    host.prepare(&second)
+        .refused(&format!("second: cannot use {A}: {LIVING}"));
+    with("Z", "1");
+    host.stop_libvirt();
+    host.prepare(&second).done();
+}
+
 /// An adopted device has no record, yet its user is known all the same.
 #[test]
 fn the_same_with_a_device_that_was_there_before() {

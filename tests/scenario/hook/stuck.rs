@@ -362,3 +362,21 @@ fn a_type_whose_interface_is_not_told() {
     assert!(!host.prepare(&vm).succeeded());
     host.assert_ledger_empty();
 }
+
+/// Its time is over before its parent is free: it is done once it is.
+#[test]
+fn a_release_that_does_not_get_its_locks_is_finished_in_the_background() {
+    let (host, vm) = a_host();
+    host.timeouts("hook = 0.4\nretry = 20");
+    host.prepare(&vm).done();
+    let held = host.lock("parent-mtty");
+    host.release(&vm).refused(
+        "vm1: another automdev call has been at work on parent-mtty for too long; try again, or look for it with ps",
+    );
+    drop(held);
+    let begun = Instant::now();
+    while !host.devices().is_empty() || !host.ledger().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", host.ledger());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
