@@ -10,6 +10,7 @@ mod host;
 mod hotplug;
 mod observations;
 mod packages;
+mod pair;
 mod plan;
 mod pools;
 mod races;

@@ -57,11 +57,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let hosts = vm::test(&Generation::ALL, extent, Shown::Progress, &[], || {
         dist::for_hosts(&packages)
     })?;
-    outcomes.extend(
-        hosts
-            .into_iter()
-            .map(|(generation, outcome)| (generation.to_string(), outcome)),
-    );
+    outcomes.extend(hosts);
     Ok(outcome::summary(outcomes))
 }
 

@@ -17,7 +17,13 @@ pub(crate) enum Guest {
     Idle,
     /// Turns the machine off at once.
     ShutsDown,
+    /// Writes half a megabyte of its memory anew at each tick of its clock, 18 times a second. Its disk is
+    /// [`WRITING_DISK`].
+    Writes,
 }
+
+/// The disk of a guest that writes: [`writing_disk`].
+pub(crate) const WRITING_DISK: &str = "/var/lib/libvirt/images/writes.img";
 
 /// A small domain under software emulation.
 pub(crate) struct DomainXml {
@@ -159,6 +165,10 @@ impl DomainXml {
                 "<boot dev='hd'/>",
                 "    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/var/lib/libvirt/images/shutdown.img'/><target dev='sda' bus='sata'/></disk>\n".to_owned(),
             ),
+            Guest::Writes => (
+                "<boot dev='hd'/>",
+                format!("    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{WRITING_DISK}'/><target dev='vdb' bus='virtio'/><readonly/></disk>\n"),
+            ),
         };
         if self.has_disk {
             writeln!(
@@ -176,14 +186,36 @@ impl DomainXml {
     }
 }
 
-/// A boot sector that tells q35's power management to turn the machine off: `out` of 0x2000 to port 0x604.
+/// A disk whose boot sector tells q35's power management to turn the machine off: `out` of 0x2000 to port 0x604.
 pub(crate) fn boot_sector() -> Vec<u8> {
-    let mut sector = vec![0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4, 0xeb, 0xfd];
-    sector.resize(510, 0);
-    sector.extend([0x55, 0xaa]);
+    boot_disk(&[0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4, 0xeb, 0xfd])
+}
+
+/// A disk whose boot sector writes a number into all memory from 64 to 576 KiB, waits for the clock, and goes on with the
+/// next number.
+pub(crate) fn writing_disk() -> Vec<u8> {
+    boot_disk(&[
+        0xfc, 0x31, 0xd2, // cld; xor dx, dx
+        0xfb, 0xf4, // sti; hlt
+        0x42, // inc dx
+        0xbb, 0x00, 0x10, // mov bx, 0x1000
+        0x8e, 0xc3, 0x31, 0xff, // mov es, bx; xor di, di
+        0xb9, 0x00, 0x80, 0x89, 0xd0, // mov cx, 0x8000; mov ax, dx
+        0xf3, 0xab, // rep stosw
+        0x81, 0xc3, 0x00, 0x10, // add bx, 0x1000
+        0x81, 0xfb, 0x00, 0x90, 0x72, 0xeb, // cmp bx, 0x9000; jb to mov es
+        0xeb, 0xe3, // jmp to sti
+    ])
+}
+
+/// A disk whose boot sector runs this.
+fn boot_disk(code: &[u8]) -> Vec<u8> {
+    let mut disk = code.to_vec();
+    disk.resize(510, 0);
+    disk.extend([0x55, 0xaa]);
     // The firmware boots from no smaller disk.
-    sector.resize(1 << 20, 0);
-    sector
+    disk.resize(1 << 20, 0);
+    disk
 }
 
 /// An empty qcow2 image of a megabyte (QEMU's `docs/interop/qcow2.txt`): a header, the table of reference counts with its

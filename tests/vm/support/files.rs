@@ -30,6 +30,19 @@ impl<'a> Definition<'a> {
             attributes: &[],
         }
     }
+
+    /// The file's text.
+    pub(crate) fn json(&self) -> String {
+        let attributes: Vec<serde_json::Value> = self
+            .attributes
+            .iter()
+            .map(|(name, value)| serde_json::json!({ *name: value }))
+            .collect();
+        let json = serde_json::json!({
+            "mdev_type": self.mdev_type, "start": "manual", "attrs": attributes
+        });
+        json.to_string()
+    }
 }
 
 /// A host with nothing of an earlier test on it.
@@ -114,15 +127,7 @@ impl Host {
     }
 
     pub(crate) fn define(&self, uuid: &str, definition: &Definition<'_>) {
-        let attributes: Vec<serde_json::Value> = definition
-            .attributes
-            .iter()
-            .map(|(name, value)| serde_json::json!({ *name: value }))
-            .collect();
-        let json = serde_json::json!({
-            "mdev_type": definition.mdev_type, "start": "manual", "attrs": attributes
-        });
-        self.define_raw(definition.parent, uuid, &json.to_string());
+        self.define_raw(definition.parent, uuid, &definition.json());
     }
 
     pub(crate) fn define_raw(&self, parent: &str, uuid: &str, text: &str) {

@@ -8,7 +8,7 @@ pub(crate) mod libvirt;
 pub(crate) mod strace;
 pub(crate) mod vfio;
 
-pub(crate) use domain::{DomainXml, Guest, empty_qcow2};
+pub(crate) use domain::{DomainXml, Guest, WRITING_DISK, empty_qcow2, writing_disk};
 pub(crate) use files::{Definition, Host, Install};
 pub(crate) use hook::{Called, call, hook, hook_as, reconcile, sweep};
 pub(crate) use left::{Left, open_files};

@@ -11,6 +11,9 @@ use super::{emulator, probe};
 /// Memory of a host: two of them run at a time.
 const MEMORY: &str = "3G";
 
+/// How the hardware addresses of hosts begin: those that QEMU gives its guests.
+const ADDRESS: &str = "52:54:00:00:00";
+
 /// What the host is to do after it has booted; a word of the kernel's command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -74,6 +77,22 @@ pub(crate) fn add_ports(command: &mut Command, work: &Path) {
             ])
             .args(["-device", &format!("virtserialport,chardev={name},name={name}")]);
     }
+}
+
+/// Adds a network with one other host on it and nobody else: a socket of each in a common folder. A hardware address is
+/// `ADDRESS` and such a number.
+pub(crate) fn add_network(command: &mut Command, folder: &Path, [this, other]: [u8; 2]) {
+    // The path of a socket is short (unix(7)): QEMU stands beside it.
+    command
+        .current_dir(folder)
+        .args([
+            "-netdev",
+            &format!("dgram,id=net,local.type=unix,local.path={this},remote.type=unix,remote.path={other}"),
+        ])
+        .args([
+            "-device",
+            &format!("virtio-net-pci,netdev=net,mac={ADDRESS}:{this:02x},romfile="),
+        ]);
 }
 
 fn drive(id: &str, file: &Path, options: &str) -> String {

@@ -13,6 +13,7 @@ mod emulator;
 mod generation;
 mod image;
 mod machine;
+mod pair;
 mod payload;
 mod place;
 mod probe;

@@ -9,7 +9,7 @@ const VERSION: &str = "2";
 pub(crate) const BUILDER_PACKAGES: [&str; 4] = ["linux-headers-amd64", "linux-source", "make", "xz-utils"];
 
 /// What a host has.
-pub(crate) const HOST_PACKAGES: [&str; 21] = [
+pub(crate) const HOST_PACKAGES: [&str; 24] = [
     "linux-image-amd64",
     "systemd-sysv",
     "login",
@@ -31,9 +31,13 @@ pub(crate) const HOST_PACKAGES: [&str; 21] = [
     "less",
     "jq",
     "xz-utils",
+    "openssh-client",
+    "openssh-server",
+    "ansible-core",
 ];
 
 /// Files of packages that no host needs: most of a kernel's drivers, for example. Patterns of dpkg's `path-exclude`.
+/// Of the network's drivers `virtio_net` stays, which needs `net_failover`.
 pub(crate) const LEFT_OUT: [&str; 25] = [
     "/usr/share/doc/*",
     "/usr/share/man/*",
@@ -53,7 +57,7 @@ pub(crate) const LEFT_OUT: [&str; 25] = [
     "*/lib/modules/*/kernel/drivers/isdn/*",
     "*/lib/modules/*/kernel/drivers/media/*",
     "*/lib/modules/*/kernel/drivers/mtd/*",
-    "*/lib/modules/*/kernel/drivers/net/*",
+    "*/lib/modules/*/kernel/drivers/net/[!nv]*",
     "*/lib/modules/*/kernel/drivers/scsi/*",
     "*/lib/modules/*/kernel/drivers/staging/*",
     "*/lib/modules/*/kernel/drivers/usb/*",

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ use super::machine::{self, Purpose};
 use super::payload::{self, Carried};
 use super::place::Temporary;
 use super::{crash, place, tools};
+
+/// What a host says on its serial line, in the folder of its run.
+const CONSOLE: &str = "console.log";
 
 /// What to run in a host.
 pub(crate) struct Job<'a> {
@@ -30,6 +33,13 @@ pub(crate) struct Job<'a> {
     pub(crate) limit: Duration,
 }
 
+/// A host that runs, and ends with the value.
+pub(super) struct Running {
+    name: String,
+    guard: Guard,
+    work: Temporary,
+}
+
 impl Job<'_> {
     /// Runs it; each piece of its output goes to `output` as it comes. Returns its exit status. Where that is not 0,
     /// the logs are kept, and the person is told where. After a crash of an emulated kernel it begins anew.
@@ -38,28 +48,46 @@ impl Job<'_> {
     }
 
     /// The same, but a crash is an error, [`crash::Crash`].
-    pub(super) fn once(&self, mut output: impl FnMut(&[u8])) -> Result<i32> {
-        tools::ensure()?;
-        let generation = self.image.generation;
-        let work = Temporary::new(&format!("run-{generation}"))?;
-        let payload = payload::make(work.path(), self.carried, self.command)?;
-        let live = work.path().join("console.log");
+    pub(super) fn once(&self, output: impl FnMut(&[u8])) -> Result<i32> {
+        let running = self.start(self.image.generation.codename(), |_| {})?;
+        running.end(self.limit, output)
+    }
 
+    /// Boots it, under a name of its own, with what `add` gives its QEMU besides.
+    pub(super) fn start(&self, name: &str, add: impl FnOnce(&mut Command)) -> Result<Running> {
+        tools::ensure()?;
+        let work = Temporary::new(&format!("run-{name}"))?;
+        let payload = payload::make(work.path(), self.carried, self.command)?;
         let mut command = machine::command(self.image, &payload, work.path(), self.purpose, "")?;
         machine::add_ports(&mut command, work.path());
-        command.args(["-serial", &format!("file:{}", machine::escaped(&live))]);
+        let console = machine::escaped(&work.path().join(CONSOLE));
+        command.args(["-serial", &format!("file:{console}")]);
+        add(&mut command);
         // Its stdin stays open: a port whose outer end is closed takes no output.
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        let mut guard = Guard(child.context("cannot run QEMU")?);
-        let in_time = stream(&mut guard.0, self.limit, &mut output)?;
+        Ok(Running {
+            name: name.to_owned(),
+            guard: Guard(child.context("cannot run QEMU")?),
+            work,
+        })
+    }
+}
+
+impl Running {
+    /// Hands on its output and waits for its end, for so long at most; its exit status. Where that is not 0, the logs are
+    /// kept, and the person is told where.
+    pub(super) fn end(mut self, limit: Duration, mut output: impl FnMut(&[u8])) -> Result<i32> {
+        let Self { name, guard, work } = &mut self;
+        let in_time = stream(&mut guard.0, limit, &mut output)?;
         guard.0.kill().ok();
         guard.0.wait()?;
         // Several runs may go on at once: the log that is kept is that of the last one that ended.
-        let console = place::logs()?.join(format!("{generation}-console.log"));
+        let live = work.path().join(CONSOLE);
+        let console = place::logs()?.join(format!("{name}-console.log"));
         fs::copy(&live, &console).with_context(|| format!("cannot keep {}", live.display()))?;
 
         let result = fs::read_to_string(work.path().join("result")).unwrap_or_default();
@@ -68,7 +96,7 @@ impl Job<'_> {
             .and_then(|text| text.trim().parse().ok());
         match status {
             Some(0) => {}
-            Some(_) => report(generation.codename(), &work.path().join("logs"), &console)?,
+            Some(_) => report(name, &work.path().join("logs"), &console)?,
             None => {
                 if let Some(crash) = crash::find(&console) {
                     return Err(crash.into());
@@ -86,7 +114,7 @@ impl Job<'_> {
                     "did not end in time"
                 };
                 bail!(
-                    "{generation}: the host {how}; all of its console is in {}",
+                    "{name}: the host {how}; all of its console is in {}",
                     console.display()
                 );
             }

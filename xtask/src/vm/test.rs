@@ -1,5 +1,6 @@
 //! Runs the project's tests for a real host (`tests/vm`), on several generations at once.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::Command;
@@ -13,9 +14,9 @@ use super::generation::Generation;
 use super::image;
 use super::machine::Purpose;
 use super::payload::Carried;
-use super::place;
 use super::run::Job;
 use super::stage::Stage;
+use super::{pair, place};
 use crate::outcome::Outcome;
 
 /// After how many tests it is told how far they are.
@@ -53,43 +54,94 @@ pub(crate) enum Shown {
 /// How the names of those tests begin that need the packages.
 const OF_PACKAGES: &str = "packages::";
 
+/// How the names of those tests begin that need two hosts.
+const OF_PAIRS: &str = "pair::";
+
+/// What both of them are: the one whose kernel can migrate a sample driver's device.
+const PAIRED: Generation = Generation::Trixie;
+
+/// Where tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In a host of its own.
+    Host(Generation),
+    /// In one of two hosts on one network.
+    Pair(Generation),
+}
+
+impl Place {
+    fn generation(self) -> Generation {
+        let (Self::Host(generation) | Self::Pair(generation)) = self;
+        generation
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(generation) => generation.fmt(formatter),
+            Self::Pair(generation) => formatter.pad(&format!("{generation}-pair")),
+        }
+    }
+}
+
 /// Runs those tests of `extent` that have one of `filters` in their name, all of them where there is no filter.
 /// `packages` is asked for what the tests of the packages need, where one of them is among these. Returns what came of
-/// them on each generation; a host that was lost is an error among them.
+/// them in each place; a host that was lost is an error among them.
 pub(crate) fn test(
     generations: &[Generation],
     extent: Extent,
     shown: Shown,
     filters: &[String],
     packages: impl FnOnce() -> Result<Vec<Carried>>,
-) -> Result<Vec<(Generation, Result<Outcome>)>> {
+) -> Result<Vec<(String, Result<Outcome>)>> {
     let stage = Stage::begin("automdev", "building the program and its tests");
     let mut files = cargo::build(Wanted::ProgramAndTests)?;
     stage.end();
     let names = names(&files, filters)?;
-    if !names.lines().any(|line| line.ends_with(": test")) {
+    if names.is_empty() {
         bail!("no test has one of these in its name: {}", filters.join(", "));
     }
-    if names.lines().any(|name| name.starts_with(OF_PACKAGES)) {
+    if names.iter().any(|name| name.starts_with(OF_PACKAGES)) {
         files.extend(packages()?);
     }
+    let (paired, alone): (Vec<String>, _) = names.into_iter().partition(|name| name.starts_with(OF_PAIRS));
+    let mut outcomes = Vec::new();
+    let mut run = |places: &[Place], names: &[String]| {
+        let command = command(extent, names);
+        let all = each(places, |place| test_in(place, &files, &command, extent, shown));
+        outcomes.extend(places.iter().map(Place::to_string).zip(all));
+    };
+    if !alone.is_empty() {
+        let places: Vec<Place> = generations.iter().copied().map(Place::Host).collect();
+        run(&places, &alone);
+    }
+    // Two hosts at a time are enough for most machines.
+    if generations.contains(&PAIRED) && !paired.is_empty() {
+        run(&[Place::Pair(PAIRED)], &paired);
+    } else if !paired.is_empty() {
+        let count = paired.len();
+        eprintln!("{count} tests need two hosts of {PAIRED}, and are left out");
+    }
+    Ok(outcomes)
+}
+
+/// What is run in a host for these tests.
+fn command(extent: Extent, names: &[String]) -> Vec<String> {
     // One after the other: the host is one thing, and what is on it is what the tests look at.
     // How much each has tried is what they print.
-    let mut command = ["/automdev/vm", "--test-threads=1", "--show-output"]
+    let mut command = ["/automdev/vm", "--test-threads=1", "--show-output", "--exact"]
         .map(str::to_owned)
         .to_vec();
     if extent == Extent::Full {
         command.push("--include-ignored".to_owned());
     }
-    command.extend_from_slice(filters);
-    let outcomes = each(generations, |generation| {
-        test_on(generation, &files, &command, extent, shown)
-    });
-    Ok(generations.iter().copied().zip(outcomes).collect())
+    command.extend_from_slice(names);
+    command
 }
 
-/// The names of the tests that `filters` mean, one a line.
-fn names(files: &[Carried], filters: &[String]) -> Result<String> {
+/// The names of the tests that `filters` mean.
+fn names(files: &[Carried], filters: &[String]) -> Result<Vec<String>> {
     let tests = files.iter().find(|file| file.name == "vm");
     let output = Command::new(&tests.context("there are no tests")?.from)
         .arg("--list")
@@ -102,19 +154,21 @@ fn names(files: &[Carried], filters: &[String]) -> Result<String> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(String::from_utf8(output.stdout)?)
+    let text = String::from_utf8(output.stdout)?;
+    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+    Ok(names.map(str::to_owned).collect())
 }
 
-/// Does something for several generations at once; the results have the generations' order.
-pub(crate) fn each<T: Send>(
-    generations: &[Generation],
-    action: impl Fn(Generation) -> Result<T> + Sync,
+/// Does something for several generations, or places, at once; the results have their order.
+pub(crate) fn each<P: Copy + Sync, T: Send>(
+    places: &[P],
+    action: impl Fn(P) -> Result<T> + Sync,
 ) -> Vec<Result<T>> {
     thread::scope(|scope| {
         let action = &action;
-        let threads: Vec<_> = generations
+        let threads: Vec<_> = places
             .iter()
-            .map(|generation| scope.spawn(move || action(*generation)))
+            .map(|place| scope.spawn(move || action(*place)))
             .collect();
         threads
             .into_iter()
@@ -127,15 +181,15 @@ pub(crate) fn each<T: Send>(
     })
 }
 
-fn test_on(
-    generation: Generation,
+fn test_in(
+    place: Place,
     files: &[Carried],
     command: &[String],
     extent: Extent,
     shown: Shown,
 ) -> Result<Outcome> {
-    let image = image::ensure(generation)?;
-    let stage = Stage::begin(generation, "testing");
+    let image = image::ensure(place.generation())?;
+    let stage = Stage::begin(place, "testing");
     // A guest within the host needs one, and the host's own is outside of it.
     let kernel = Carried {
         name: "kernel".to_owned(),
@@ -148,20 +202,23 @@ fn test_on(
         purpose: Purpose::Run,
         limit: extent.limit(),
     };
-    let mut log = Log::new(generation, shown)?;
-    let status = job.run(|piece| log.take(piece));
+    let mut log = Log::new(place, shown)?;
+    let status = match place {
+        Place::Host(_) => job.run(|piece| log.take(piece)),
+        Place::Pair(_) => pair::run(&job, |piece| log.take(piece)),
+    };
     let text = log.end()?;
     stage.end();
     let outcome = Outcome::read(&text);
     if (status? == 0) != outcome.is_good() {
-        bail!("{generation}: the tests' status and what they printed do not agree");
+        bail!("{place}: the tests' status and what they printed do not agree");
     }
     Ok(outcome)
 }
 
 /// What the tests print, line by line: kept in a file with the time of each, and shown.
 struct Log {
-    generation: Generation,
+    place: Place,
     shown: Shown,
     file: File,
     start: Instant,
@@ -173,11 +230,11 @@ struct Log {
 }
 
 impl Log {
-    fn new(generation: Generation, shown: Shown) -> Result<Self> {
-        let path = place::logs()?.join(format!("{generation}-tests.txt"));
+    fn new(place: Place, shown: Shown) -> Result<Self> {
+        let path = place::logs()?.join(format!("{place}-tests.txt"));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
-            generation,
+            place,
             shown,
             file,
             start: Instant::now(),
@@ -207,14 +264,14 @@ impl Log {
         // A reader that went away, or a full disk, is no reason to stop.
         let _ = write!(self.file, "{seconds:4} s | {line}");
         if self.shown == Shown::All {
-            let _ = write!(stdout, "{:8} | {line}", self.generation).and_then(|()| stdout.flush());
+            let _ = write!(stdout, "{:8} | {line}", self.place).and_then(|()| stdout.flush());
         } else if line.starts_with("test ") && line.contains(" ... ") {
             self.done += 1;
             if line.trim_end().ends_with("FAILED") || self.done % TOLD_EACH == 0 {
                 let text = line.trim_end();
                 eprintln!(
                     "{}: {} min, {} tests: {text}",
-                    self.generation,
+                    self.place,
                     seconds / 60,
                     self.done
                 );

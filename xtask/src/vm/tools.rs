@@ -25,7 +25,7 @@ enum Who {
 }
 
 /// The keys of the newest generation are one of them: an older debian-archive-keyring has them not yet.
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         file: "mmdebstrap",
         package: "mmdebstrap",
@@ -39,6 +39,11 @@ const TOOLS: [Tool; 4] = [
     Tool {
         file: "/usr/share/keyrings/debian-archive-trixie-stable",
         package: "debian-archive-keyring",
+        who: Who::All,
+    },
+    Tool {
+        file: "ssh-keygen",
+        package: "openssh-client",
         who: Who::All,
     },
     Tool {

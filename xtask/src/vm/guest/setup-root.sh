@@ -44,6 +44,10 @@ systemctl mask --quiet \
     systemd-update-utmp-runlevel.service libvirt-guests.service
 rm -f /etc/libvirt/qemu/networks/autostart/*
 
+# Only hosts that have a network are logged in to, with keys that a run brings.
+systemctl disable --quiet ssh.service
+rm -f /etc/ssh/ssh_host_*
+
 install -m 0755 /setup/run-command.sh /usr/lib/automdev-vm-run
 install -m 0755 /setup/install-payload.sh /usr/lib/automdev-vm-payload
 install -m 0644 /setup/automdev-vm-run.service /setup/automdev-vm-payload.service /etc/systemd/system/

@@ -1,0 +1,170 @@
+//! Migrations that fail: the domain runs on where it was, with the device that it has, and the other host is as before.
+
+use super::side::{Side, migration, sides};
+use crate::support::{A, Definition, DomainXml, Guest, WRITING_DISK, our_line, writing_disk};
+
+/// Fills all 24 ports of a host's mtty, or empties them again.
+fn fill(side: &Side) {
+    side.sh("for n in $(seq 10 21); do echo ffffffff-0000-4000-8000-0000000000$n > /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create || exit; done");
+}
+
+fn empty(side: &Side) {
+    side.sh("for file in /sys/bus/mdev/devices/ffffffff-*/remove; do echo 1 > $file; done");
+}
+
+/// Whatever keeps the far host from having the device is told to whoever migrates.
+#[test]
+fn a_host_that_cannot_have_the_device_refuses_the_domain() {
+    let (near, far) = sides();
+    near.define(A, &Definition::new("mtty", "mtty-2"));
+    let domain = DomainXml::new("stays").with(A).that_can_move();
+    near.virsh_with("create", &domain);
+    near.assert_runs(&domain, A, "mtty-2");
+    let identity = near.identity("stays", A);
+    let _ = near.operations();
+    let migrate = migration("--live --p2p", "stays", &far);
+    let assert_stays = || {
+        far.assert_clean(&[]);
+        near.assert_runs(&domain, A, "mtty-2");
+        assert_eq!(near.identity("stays", A), identity);
+        assert_eq!(near.operations(), Vec::<String>::new());
+    };
+
+    let complaint = near.fails(&migrate);
+    assert_eq!(
+        our_line(&complaint),
+        format!(
+            "automdev: stays: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
+        )
+    );
+    assert_stays();
+
+    far.define(A, &Definition::new("mtty", "mtty-2"));
+    fill(&far);
+    let complaint = near.fails(&migrate);
+    empty(&far);
+    let refused = format!(
+        "automdev: stays: cannot create {A} (mtty-2 on mtty): no instance of mtty-2 is left on mtty ("
+    );
+    assert!(our_line(&complaint).starts_with(&refused), "{complaint}");
+    assert_stays();
+
+    // The driver does not take what it was there.
+    far.define(A, &Definition::new("mtty", "mtty-1"));
+    let _ = far.operations();
+    let complaint = near.fails(&migrate);
+    assert!(!complaint.contains("automdev: "), "{complaint}");
+    assert_stays();
+    let tried = far.operations();
+    assert!(tried.contains(&format!("start -: {A}")), "{tried:?}");
+    assert!(tried.contains(&format!("release failed: {A}")), "{tried:?}");
+
+    // Nothing of all that is in the way of the next try.
+    far.define(A, &Definition::new("mtty", "mtty-2"));
+    near.sh(&migrate);
+    far.assert_runs(&domain, A, "mtty-2");
+    near.assert_clean(&[]);
+    far.sh("virsh --quiet destroy stays");
+    far.assert_clean(&[]);
+}
+
+/// A domain whose migration does not end by itself, and how it is ended. It runs on where it was, and nothing is left on the
+/// far host.
+struct HalfWay {
+    near: Side,
+    far: Side,
+    domain: DomainXml,
+}
+
+impl HalfWay {
+    fn new() -> Self {
+        let (near, far) = sides();
+        let domain = DomainXml::new("busy")
+            .with(A)
+            .that_can_move()
+            .guest(Guest::Writes);
+        for side in [&near, &far] {
+            side.define(A, &Definition::new("mtty", "mtty-2"));
+            side.put(WRITING_DISK, writing_disk());
+        }
+        near.virsh_with("create", &domain);
+        HalfWay { near, far, domain }
+    }
+
+    /// Half-way, this is done, and virsh fails.
+    fn is_ended_by(&self, options: &str, how: &str, end: impl FnOnce(&Self)) {
+        let HalfWay { near, far, domain } = self;
+        near.assert_runs(domain, A, "mtty-2");
+        let identity = near.identity(domain.name, A);
+        println!("{how} ({options}):");
+        let _ = (near.operations(), far.operations());
+        let begun = near.begin(options, domain.name, far);
+        end(self);
+        begun.fails();
+        far.assert_clean(&[]);
+        near.assert_runs(domain, A, "mtty-2");
+        assert_eq!(near.identity(domain.name, A), identity, "{how}");
+        let (here, there) = (near.operations(), far.operations());
+        println!("near: {here:?}\nfar: {there:?}");
+        assert!(here.iter().all(|call| call.starts_with("reconnect ")), "{here:?}");
+        assert!(
+            there.last().is_some_and(|call| call.starts_with("release ")),
+            "{there:?}"
+        );
+    }
+
+    fn end(self) {
+        let HalfWay { near, far, .. } = self;
+        near.sh("virsh --quiet destroy busy");
+        near.assert_clean(&[]);
+        far.assert_clean(&[]);
+    }
+}
+
+const DAEMON: &str = "systemctl restart libvirtd.service";
+
+#[test]
+fn a_domain_runs_on_where_a_migration_ends_half_way() {
+    let half_way = HalfWay::new();
+    half_way.is_ended_by("--p2p", "the far QEMU is killed", |on| {
+        on.far.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
+    });
+    half_way.is_ended_by("--p2p", "the near libvirtd is restarted", |on| {
+        on.near.sh(DAEMON);
+    });
+    half_way.end();
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_domain_runs_on_however_a_migration_ends_half_way() {
+    let half_way = HalfWay::new();
+    half_way.is_ended_by("", "the far QEMU is killed", |on| {
+        on.far.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
+    });
+    half_way.is_ended_by("", "the near libvirtd is restarted", |on| {
+        on.near.sh(DAEMON);
+    });
+    for options in ["", "--p2p"] {
+        half_way.is_ended_by(options, "the far libvirtd is restarted", |on| {
+            on.far.sh(DAEMON);
+        });
+        half_way.is_ended_by(options, "it is given up", |on| {
+            on.near.sh("virsh --quiet domjobabort busy");
+        });
+    }
+    half_way.end();
+}
+
+/// There is nothing to run on: nothing is left anywhere.
+#[test]
+#[ignore = "takes a minute"]
+fn a_domain_whose_qemu_dies_half_way_leaves_nothing_on_either_host() {
+    let HalfWay { near, far, domain } = HalfWay::new();
+    near.assert_runs(&domain, A, "mtty-2");
+    let begun = near.begin("--p2p", "busy", &far);
+    near.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
+    begun.fails();
+    near.assert_clean(&[]);
+    far.assert_clean(&[]);
+}
