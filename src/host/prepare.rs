@@ -1,7 +1,9 @@
 //! Gives a claimant its devices, all or none: read, plan, reserve, make.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::clock::Deadline;
 use super::create::CreateError;
 use super::detached;
 use super::ledger::{Ledger, Lock, LockError, Swap};
@@ -80,6 +82,7 @@ pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<Vec<MdevUuid>
         lost: Vec::new(),
         locked: Vec::new(),
         has_cleared: false,
+        silent: None,
     };
     let prepared = preparation.run();
     // Its locks are let go of by now.
@@ -104,7 +107,12 @@ struct Preparation<'a> {
     locked: Vec<MdevUuid>,
     /// What made way for a device that goes elsewhere now has been put back, as far as it could be.
     has_cleared: bool,
+    /// The parents whose drivers do not answer, once one did not.
+    silent: Option<BTreeSet<ParentName>>,
 }
+
+/// What is done, and what has to be waited for first, and until when.
+type Decision = (Plan, Option<(MdevUuid, Wait, Deadline)>);
 
 impl Preparation<'_> {
     fn run(&mut self) -> Result<Vec<MdevUuid>, PrepareError> {
@@ -130,15 +138,11 @@ impl Preparation<'_> {
                 Extent::More => Vec::new(),
             };
             let host_lock = self.ledger.lock_host(self.machine.deadline)?;
-            let mut plan = self.plan(Patience::Waiting)?;
-            let waits = waits(&plan);
-            let wait = waits.iter().find_map(|(uuid, wait)| {
-                let until = self.bounds.until(&self.machine, wait);
-                (!until.has_passed()).then_some((*uuid, wait, until))
-            });
-            if !waits.is_empty() && wait.is_none() {
-                plan = self.plan(Patience::Exhausted)?;
-            }
+            let Some((plan, wait)) = self.decide()? else {
+                drop((host_lock, device_locks, own_lock));
+                self.listen();
+                continue;
+            };
             if let Some((wanted, refusal, place)) = plan.refusal() {
                 return Err(PrepareError::Refused {
                     uuid: wanted.uuid,
@@ -149,7 +153,7 @@ impl Preparation<'_> {
             if let Some((uuid, wait, until)) = wait {
                 drop((host_lock, device_locks, own_lock));
                 let begun = Instant::now();
-                self.wait(uuid, wait, until);
+                self.wait(uuid, &wait, until);
                 if matches!(wait, Wait::Late(_) | Wait::LateMembers(_)) && self.bounds.is_at_boot {
                     self.machine.deadline = self.machine.deadline.later(begun.elapsed());
                 }
@@ -257,18 +261,52 @@ impl Preparation<'_> {
         left
     }
 
-    fn plan(&self, patience: Patience) -> Result<Plan, PrepareError> {
+    /// Makes the plan; none where a driver keeps silent of which that was not known.
+    fn decide(&mut self) -> Result<Option<Decision>, PrepareError> {
+        let Some(plan) = self.plan(Patience::Waiting)? else {
+            return Ok(None);
+        };
+        let waits = waits(&plan);
+        let is_over = waits.is_empty();
+        let wait = waits.into_iter().find_map(|(uuid, wait)| {
+            let until = self.bounds.until(&self.machine, &wait);
+            (!until.has_passed()).then_some((uuid, wait, until))
+        });
+        if is_over || wait.is_some() {
+            return Ok(Some((plan, wait)));
+        }
+        Ok(self.plan(Patience::Exhausted)?.map(|plan| (plan, None)))
+    }
+
+    fn plan(&self, patience: Patience) -> Result<Option<Plan>, PrepareError> {
+        let survey = match &self.silent {
+            None => self.survey().hastily(),
+            Some(silent) => self.survey().passing_over(silent),
+        };
+        let plan = plan::plan(&self.request.wanted, &survey, patience);
+        if self.silent.is_none() && survey.met_silence() {
+            return Ok(None);
+        }
+        survey.finish()?;
+        Ok(Some(plan))
+    }
+
+    /// Finds out, holding no lock, which drivers do not answer. They are not asked again.
+    fn listen(&mut self) {
+        let survey = self.survey();
+        plan::plan(&self.request.wanted, &survey, Patience::Waiting);
+        self.silent = Some(survey.into_silent());
+    }
+
+    fn survey(&self) -> Survey<'_> {
         let deadline = self.machine.deadline.or_after(self.machine.timeouts.write);
-        let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
+        Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
             .until(deadline)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
             .without(&self.lost)
             .beside(&self.request.besides)
-            .holding(&self.locked);
-        let plan = plan::plan(&self.request.wanted, &survey, patience);
-        survey.finish()?;
-        Ok(plan)
+            .holding(&self.locked)
     }
 
     fn carry_out(&self, plan: &Plan, held: &[MdevUuid], host_lock: Lock) -> Result<(), PrepareError> {

@@ -105,6 +105,10 @@ pub struct Survey<'a> {
     deadline: Deadline,
     /// Parents whose drivers have not answered.
     silent: RefCell<BTreeSet<ParentName>>,
+    /// So many of them were known before.
+    known: usize,
+    /// Nobody is asked any more once one has not answered.
+    is_hasty: bool,
 }
 
 impl<'a> Survey<'a> {
@@ -125,6 +129,8 @@ impl<'a> Survey<'a> {
             failures: RefCell::new(Vec::new()),
             deadline: Deadline::after(PATIENCE),
             silent: RefCell::new(BTreeSet::new()),
+            known: 0,
+            is_hasty: false,
         }
     }
 
@@ -133,6 +139,43 @@ impl<'a> Survey<'a> {
     pub fn until(mut self, deadline: Deadline) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// The same, which does not ask the drivers of these: they have not answered before.
+    #[must_use]
+    pub fn passing_over(mut self, silent: &BTreeSet<ParentName>) -> Self {
+        self.known = silent.len();
+        self.silent = RefCell::new(silent.clone());
+        self
+    }
+
+    /// The same, for a caller that keeps others from their work meanwhile: it waits for one silent driver at most, and what
+    /// comes of it then is of no use ([`Survey::met_silence`]).
+    #[must_use]
+    pub fn hastily(mut self) -> Self {
+        self.is_hasty = true;
+        self
+    }
+
+    /// Whether a driver has not answered of which that was not known.
+    #[must_use]
+    pub fn met_silence(&self) -> bool {
+        self.silent.borrow().len() > self.known
+    }
+
+    /// The parents whose drivers have not answered.
+    #[must_use]
+    pub fn into_silent(self) -> BTreeSet<ParentName> {
+        self.silent.into_inner()
+    }
+
+    /// Until when drivers are asked now; not at all any more where that is of no use.
+    fn deadline(&self) -> Deadline {
+        match self.is_hasty {
+            true if self.met_silence() => Deadline::now(),
+            true => self.deadline.or_after(ANSWER),
+            false => self.deadline,
+        }
     }
 
     /// The same for a domain that runs there, on a host where nothing new is to be made on these parents.
@@ -181,7 +224,7 @@ impl<'a> Survey<'a> {
             return None;
         }
         // One that is silent must not use up the others' time.
-        let deadline = self.deadline.or_after(ANSWER);
+        let deadline = self.deadline().or_after(ANSWER);
         question(deadline).unwrap_or_else(|sysfs::Unanswered| {
             self.silent.borrow_mut().insert(parent.clone());
             None
@@ -413,7 +456,7 @@ impl Inventory for Survey<'_> {
         let spoken = spoken.map(|(parent, types)| (*parent, &types[..]));
         let spoken: Vec<(&ParentName, &[&TypeName])> = spoken.collect();
         let kernel = self.ledger.kernel();
-        let answers = sysfs::available(self.root, kernel, &spoken, ANSWER, self.deadline);
+        let answers = sysfs::available(self.root, kernel, &spoken, ANSWER, self.deadline());
         let mut answers = spoken.iter().zip(answers).peekable();
         asked
             .iter()

@@ -166,6 +166,59 @@ fn a_read_that_blocks_ends_in_time() {
     });
 }
 
+/// Who asks them lets others go on meanwhile.
+#[test]
+fn drivers_that_do_not_answer_hold_up_no_other_start() {
+    let host = Host::new();
+    host.timeouts("write = 20\nparent = 0\nhook = 60")
+        .mtty()
+        .mdpy()
+        .mbochs()
+        .nvidia("0000:41:00.0")
+        .definition("0000:41:00.0", A, "nvidia-222", &[]);
+    let silent = [
+        ("mtty", "mtty-1"),
+        ("mdpy", "mdpy-vga"),
+        ("mbochs", "mbochs-small"),
+    ];
+    let pipes = silent.map(|(parent, mdev_type)| {
+        let folder = format!("sys/class/mdev_bus/{parent}/mdev_supported_types/{mdev_type}");
+        let file = host.at(format!("{folder}/available_instances"));
+        fs::remove_file(&file).expect("it is there");
+        nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("a pipe");
+        file
+    });
+    let members = silent.map(|(_, mdev_type)| format!("[[member]]\ntype = '{mdev_type}'\n"));
+    let pool = format!("placement = 'pack'\n{}", members.concat());
+    host.file("etc/automdev/pools.d/p.toml", &pool);
+    let start = |domain: &Domain| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path());
+        command.args(["hook", &domain.name, "prepare", "begin", "-"]);
+        spawn(&mut command, domain.xml().as_bytes())
+    };
+    let of_pool = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
+    let mut first = start(&Domain::new("first", 1).of_pool(of_pool, "p"));
+    std::thread::sleep(Duration::from_millis(300));
+    // The driver here is but files: what counts is that it came to the write.
+    let second = host.finish(start(&Domain::new("second", 2).with(A)));
+    assert!(
+        second
+            .stderr
+            .contains("somebody removed it as soon as it was made"),
+        "{second:?}"
+    );
+    assert!(
+        first.try_wait().expect("a child").is_none(),
+        "the first held it up"
+    );
+    let first = host.finish(first);
+    assert!(first.stderr.contains("does not say in time"), "{first:?}");
+    for pipe in pipes {
+        drop(OpenOptions::new().read(true).write(true).open(pipe));
+    }
+}
+
 /// More folders than are asked for at once, and more files in each than are open at once.
 #[test]
 fn of_many_folders_only_the_silent_one_is_not_read() {
