@@ -46,7 +46,7 @@ vgpu:
 /// Runs it; what it says of each host at last: `changed=4 …`.
 fn run(near: &Side, options: &str) -> Vec<String> {
     let told = near.sh(&format!(
-        "cd /root/hosts && ANSIBLE_PIPELINING=1 ansible-playbook -i inventory.yml site.yml {options}"
+        "cd /root/hosts && LC_ALL=C.UTF-8 ANSIBLE_PIPELINING=1 ansible-playbook -i inventory.yml site.yml {options}"
     ));
     println!("{told}");
     let (_, recap) = told.split_once("PLAY RECAP").expect("a recap");
