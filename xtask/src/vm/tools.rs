@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -53,8 +54,13 @@ const TOOLS: [Tool; 5] = [
     },
 ];
 
+/// Images are made at the same time, and apt's lock lets nobody wait for it.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Sees to it that all tools are there, installing them where this is root's run.
 pub(crate) fn ensure() -> Result<()> {
+    // It guards nothing that a panic could have left half done.
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<&str> = TOOLS
         .iter()
         .filter(|tool| tool.who == Who::All || !is_root())
