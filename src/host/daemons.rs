@@ -29,6 +29,10 @@ pub fn calling(root: &Root) -> Option<ProcessId> {
     const MOST_ANCESTORS: usize = 16;
     let mut pid = nix::unistd::getppid().as_raw().unsigned_abs();
     for _ in 0..MOST_ANCESTORS {
+        // The first process has none.
+        if pid == 0 {
+            return None;
+        }
         let process = find(root, pid)?;
         if is_daemon(&process) {
             return Some(process.id);

@@ -11,8 +11,8 @@ use nix::sys::stat::Mode;
 
 use super::kernel::{Change, Kernel};
 
-/// `Read::read_to_end` looks for the end in so many bytes, where it has room for no more.
-const ROOM: usize = 32;
+/// More than most files of the kernel's that tell no size: of them, too, all is read at once.
+const ROOM: usize = 64;
 
 /// Opens a file or makes it, for ourselves alone: closed where a program is run. By one call, where musl's `open` makes two.
 pub(super) fn open(path: &Path, flags: OFlag) -> io::Result<File> {
@@ -40,13 +40,31 @@ pub fn read_bounded(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    // Room for all of it and for finding its end, so that it is read in one piece.
-    let size = usize::try_from(metadata.len()).unwrap_or(most).min(most);
-    let mut content = Vec::with_capacity(size + ROOM);
-    file.take(most as u64 + 1).read_to_end(&mut content)?;
-    if content.len() > most {
-        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    let too_large = || io::Error::other(format!("it is larger than {most} bytes"));
+    let size = usize::try_from(metadata.len()).map_err(|_| too_large())?;
+    if size > most {
+        return Err(too_large());
     }
+    // Room for all of it, so that it is read in one piece.
+    let mut content = vec![0; size + ROOM];
+    let mut length = 0;
+    loop {
+        match read(&file, &mut content[length..])? {
+            0 => break,
+            some => length += some,
+        }
+        if length > most {
+            return Err(too_large());
+        }
+        // A file of the kernel's has no size, or one that is not its own: only another read finds its end.
+        if length == size {
+            break;
+        }
+        if length == content.len() {
+            content.resize(length * 2, 0);
+        }
+    }
+    content.truncate(length);
     Ok(Some(content))
 }
 
@@ -99,16 +117,33 @@ pub fn unlink(kernel: &dyn Kernel, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads the beginning of a file of the kernel's, whose content is a short line: no more calls than it takes, as there may
-/// be hundreds. None where it cannot be read.
+/// Reads a file of the kernel's, whose content is a short line. None where it cannot be read, or is no text.
 #[must_use]
 pub fn read_short(path: &Path) -> Option<String> {
-    const MOST: usize = 64;
-    let mut file = open(path, OFlag::O_RDONLY).ok()?;
-    let mut content = [0; MOST];
-    let length = file.read(&mut content).ok()?;
-    let text = std::str::from_utf8(&content[..length]).ok()?;
+    let content = read_start(path)?;
+    let text = std::str::from_utf8(&content).ok()?;
     Some(text.trim_end().to_owned())
+}
+
+/// Reads the beginning of a file of the kernel's, enough for a line of many numbers: no more calls than it takes, as there
+/// may be hundreds. None where it cannot be read.
+#[must_use]
+pub fn read_start(path: &Path) -> Option<Vec<u8>> {
+    const MOST: usize = 1024;
+    let file = open(path, OFlag::O_RDONLY).ok()?;
+    let mut content = vec![0; MOST];
+    let length = read(&file, &mut content).ok()?;
+    content.truncate(length);
+    Some(content)
+}
+
+fn read(mut file: &File, content: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(content) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Tells the names in a folder, in no order and as far as it can be read. As [`names`], where there may be thousands and

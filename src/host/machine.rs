@@ -95,9 +95,7 @@ pub fn is_this_boot(root: &Root, boot: &str) -> bool {
 /// For how long the host has been up, where it tells.
 #[must_use]
 pub fn uptime(root: &Root) -> Option<Duration> {
-    const LARGEST: usize = 64;
-    let content = files::read_bounded(&root.path("/proc/uptime"), LARGEST).ok()??;
-    let text = String::from_utf8_lossy(&content);
+    let text = files::read_short(&root.path("/proc/uptime"))?;
     let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }

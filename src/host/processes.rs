@@ -25,7 +25,7 @@ pub struct Process {
 #[must_use]
 pub fn find(root: &Root, pid: u32) -> Option<Process> {
     // A process may call itself anything, be it no text.
-    let stat = fs::read(root.path("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let stat = files::read_start(&root.path("/proc").join(pid.to_string()).join("stat"))?;
     let stat = String::from_utf8_lossy(&stat);
     // The name stands in parentheses, and may hold some itself.
     let (before, rest) = stat.rsplit_once(')')?;

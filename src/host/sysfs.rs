@@ -141,8 +141,7 @@ pub fn type_folder(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Pa
 /// the mdev core answers (`device_api_show` of `drivers/vfio/mdev/mdev_sysfs.c`, before Linux 6.1 a constant).
 #[must_use]
 pub fn device_api(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Option<String> {
-    let file = type_folder(root, parent, mdev_type).join("device_api");
-    read_line(&file).ok().flatten()
+    files::read_short(&type_folder(root, parent, mdev_type).join("device_api"))
 }
 
 /// The driver of a parent does not answer.
