@@ -117,8 +117,8 @@ fn attribute_refused(error: WriteError) -> String {
     }
 }
 
-/// Makes the device of a record that is `creating` and writes its attributes. The caller holds the locks of
-/// the device and of its parent.
+/// Makes the device of a record that is `creating` and writes its attributes; where nothing of it is still to come, it is
+/// `ready` at once. The caller holds the locks of the device and of its parent.
 ///
 /// # Errors
 /// See [`CreateError`]. The record says how far it came.
@@ -153,6 +153,11 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
     }
     let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid);
     record.inode = Some(inode.ok_or(CreateError::Vanished)?);
+    if record.attributes.is_empty()
+        && missing_node(machine, &sysfs::nodes(&machine.root, record.uuid)).is_none()
+    {
+        record.state = State::Ready;
+    }
     // From here on the device is known by its folder, whoever makes another one.
     ledger.write_record(record)?;
     flight.land();
@@ -177,22 +182,24 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
     Ok(())
 }
 
-/// Waits for the nodes of a device that was made, then calls it ready. The caller holds the device's lock.
+/// Waits for the nodes of a device that was made, and calls it ready where it is not yet. The caller holds the device's lock.
 ///
 /// # Errors
 /// See [`CreateError`].
 pub fn finish(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -> Result<(), CreateError> {
-    let nodes = sysfs::nodes(&machine.root, record.uuid);
-    let mut missing = None;
-    machine.deadline.or_after(machine.timeouts.node).poll(|| {
-        missing = nodes.iter().find(|node| !machine.root.path(node).exists());
-        missing.is_none().then_some(())
-    });
-    if let Some(node) = missing {
-        return Err(CreateError::NoNode { node: node.clone() });
+    if record.state != State::Ready {
+        let nodes = sysfs::nodes(&machine.root, record.uuid);
+        let mut missing = None;
+        machine.deadline.or_after(machine.timeouts.node).poll(|| {
+            missing = missing_node(machine, &nodes);
+            missing.is_none().then_some(())
+        });
+        if let Some(node) = missing {
+            return Err(CreateError::NoNode { node: node.clone() });
+        }
+        record.state = State::Ready;
+        ledger.write_record(record)?;
     }
-    record.state = State::Ready;
-    ledger.write_record(record)?;
     let Record {
         uuid,
         parent,
@@ -201,4 +208,8 @@ pub fn finish(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
     } = record;
     log::info!(uuid:%, parent:%, mdev_type:%; "created {uuid} ({mdev_type} on {parent})");
     Ok(())
+}
+
+fn missing_node<'n>(machine: &Machine<'_>, nodes: &'n [PathBuf]) -> Option<&'n PathBuf> {
+    nodes.iter().find(|node| !machine.root.path(node).exists())
 }

@@ -186,7 +186,8 @@ impl Preparation<'_> {
                     }
                     done => {
                         done?;
-                        if self.request.extent == Extent::All {
+                        // What it held is in the list as it was written before; it holds no more than what is left of that.
+                        if self.request.extent == Extent::All && held != left {
                             self.note_holdings(&plan, &left)?;
                         }
                         return Ok(plan.devices.iter().map(|one| device_of(&one.0, &one.1)).collect());
