@@ -16,7 +16,7 @@ use crate::host::prepare::{self, Extent, Request};
 use crate::host::root::Root;
 use crate::host::{daemons, definitions, log as journal, release};
 use crate::model::claim::Claimant;
-use crate::model::domain::{Domain, Mark, glance};
+use crate::model::domain::{Domain, Mark, glance, may_list};
 use crate::model::hook_call::Event;
 use crate::model::names::DomainUuid;
 use crate::model::plan;
@@ -79,6 +79,10 @@ impl Call<'_> {
         // Most have no mediated device, and are to cost nothing.
         if glance(&text).is_some_and(|plain| !has_history(plain.uuid)) {
             return Ok(());
+        }
+        // A domain whose metadata names devices wants one made, as a rule.
+        if may_list(&text) {
+            self.kernel.ready();
         }
         let domain = parse(&text)?;
         let claimant = domain.uuid.map(Claimant::Domain);

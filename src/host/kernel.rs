@@ -150,6 +150,9 @@ pub trait Kernel {
         folders.iter().map(read).collect()
     }
 
+    /// Something will be written soon: what takes the writes may get ready meanwhile.
+    fn ready(&self) {}
+
     /// Nothing will be written for a while: what waits for writes may go.
     fn rest(&self) {}
 

@@ -72,6 +72,9 @@ pub use swaps::Swap;
 /// Where the ledger is.
 pub const FOLDER: &str = "/run/automdev";
 
+/// What is in it whenever there is anything.
+const FOLDERS: [&str; 4] = ["devices", "claims", "claimants", "locks"];
+
 /// Larger than any file of the ledger.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -139,7 +142,7 @@ impl<'a> Ledger<'a> {
             kernel,
         };
         make_folder(&ledger.folder)?;
-        for name in ["devices", "claims", "claimants", "locks"] {
+        for name in FOLDERS {
             make_folder(&ledger.folder.join(name))?;
         }
         Ok(ledger)
@@ -160,7 +163,7 @@ impl<'a> Ledger<'a> {
     /// Somebody else may, or it cannot be told.
     pub fn check(&self) -> Result<(), LedgerError> {
         check_folder(&self.folder)?;
-        ["devices", "claims", "claimants", "locks"]
+        FOLDERS
             .iter()
             .try_for_each(|name| check_folder(&self.folder.join(name)))
     }

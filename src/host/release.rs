@@ -99,6 +99,7 @@ fn release_those(
     if !ledger.has_holdings(claimant) {
         return Ok(());
     }
+    machine.kernel.ready();
     let mut is_left = false;
     let released = try_release(machine, &ledger, claimant, pace, (is_meant, may), &mut is_left);
     let errors = released.unwrap_or_else(|error| vec![error]);

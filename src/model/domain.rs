@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use self::glance::{Plain, glance};
+pub use self::glance::{Plain, glance, may_list};
 pub(crate) use self::list::{List, ListElement, ListEntry};
 pub(crate) use self::read::{Reading, read};
 pub use self::xml::{child, decode, of_status, parse_document};

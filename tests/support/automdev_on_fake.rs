@@ -12,7 +12,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use automdev::cmd::program;
+use dlmalloc::GlobalDlmalloc;
 use support::Tree;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 /// Megabytes of a parent, of which a device takes 4.
 const MEGABYTES: u32 = 256;

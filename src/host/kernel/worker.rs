@@ -1,10 +1,11 @@
 //! The child process that writes into sysfs, and reads there what may take its time.
 
-#![allow(unsafe_code, reason = "fork and close_range have no safe form")]
+#![allow(unsafe_code, reason = "fork, close_range and mmap have no safe form")]
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -14,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
 };
@@ -115,12 +117,25 @@ impl Kernel for Sysfs {
         answers
     }
 
+    fn ready(&self) {
+        let mut worker = self.worker.borrow_mut();
+        if worker.is_none() {
+            // Where that fails, it is tried again when there is something to be written, and told then.
+            *worker = Worker::start().ok();
+        }
+    }
+
     fn rest(&self) {
         drop(self.worker.borrow_mut().take());
     }
 }
 
 impl Sysfs {
+    /// The program ends here, and does not wait until the process that writes has ended, too: that one does so by itself.
+    pub fn leave(self) {
+        self.worker.into_inner().into_iter().for_each(Worker::abandon);
+    }
+
     /// Asks the worker.
     fn ask(
         &self,
@@ -276,9 +291,8 @@ impl Drop for Worker {
 /// closed for one.
 fn serve(socket: OwnedFd) -> ! {
     let kept = keep_only(socket);
-    if let Ok(socket) = &kept {
-        let mut request = vec![0; LARGEST];
-        while let Ok((length @ 1.., kept)) = receive(socket, &mut request) {
+    if let (Ok(socket), Ok(request)) = (&kept, room()) {
+        while let Ok((length @ 1.., kept)) = receive(socket, request) {
             let answer = answer(&request[..length], kept.as_ref());
             // Whoever hears the answer finds it let go of.
             drop(kept);
@@ -289,6 +303,22 @@ fn serve(socket: OwnedFd) -> ! {
     }
     // SAFETY: ends the child at once; nothing of the parent's (its buffers, its guards) may be finished twice.
     unsafe { libc::_exit(0) }
+}
+
+/// Room for a request, most of which is never touched: as a mapping of its own it costs nothing before.
+fn room() -> Result<&'static mut [u8], Errno> {
+    const SIZE: NonZeroUsize = NonZeroUsize::new(LARGEST).expect("there are requests");
+    // SAFETY: the kernel chooses where, so that nothing else is there.
+    let room = unsafe {
+        mmap_anonymous(
+            None,
+            SIZE,
+            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+            MapFlags::MAP_PRIVATE,
+        )?
+    };
+    // SAFETY: the mapping is new, cleared, as large as that, known to nobody else, and stays for as long as the process.
+    Ok(unsafe { std::slice::from_raw_parts_mut(room.as_ptr().cast(), LARGEST) })
 }
 
 /// The next request's length, and what is kept open while it lasts.

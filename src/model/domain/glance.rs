@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use super::NAMESPACE;
+
 use super::super::names::DomainUuid;
 
 /// What makes it worth to read a domain: a word about mediated devices or their marks, or a way to write one that is
@@ -42,6 +44,12 @@ pub fn glance(text: &str) -> Option<Plain> {
     }
     let has_none = memmem::find(after_name.as_bytes(), b"<uuid").is_none();
     has_none.then_some(Plain { uuid: None })
+}
+
+/// Whether a domain's metadata may have a list of devices of ours: the list's namespace stands somewhere in it.
+#[must_use]
+pub fn may_list(text: &str) -> bool {
+    memmem::find(text.as_bytes(), NAMESPACE.as_bytes()).is_some()
 }
 
 #[cfg(test)]

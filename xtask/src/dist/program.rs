@@ -41,7 +41,8 @@ impl Libc {
 
     const fn flags(self) -> &'static str {
         match self {
-            Self::Musl => "",
+            // A table of the places that hold addresses, in a thirtieth of the bytes.
+            Self::Musl => "-C link-arg=-Wl,-z,pack-relative-relocs",
             Self::Glibc => "-C target-feature=+crt-static",
         }
     }
