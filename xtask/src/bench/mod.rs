@@ -84,7 +84,13 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let libc = Libc::best()?;
     let program = dist::program(libc)?;
     let (results, ended) = if arguments.host {
-        host::measure(arguments.generation, &program, runs(RUNS_IN_HOST), filters)?
+        {
+            let programs = host::Programs {
+                automdev: &program,
+                bare_writes: &dist::bare_writes(libc)?,
+            };
+            host::measure(arguments.generation, &programs, runs(RUNS_IN_HOST), filters)?
+        }
     } else {
         (here(libc, &program, runs(RUNS), filters)?, ExitCode::SUCCESS)
     };
@@ -107,9 +113,9 @@ fn here(libc: Libc, program: &Path, runs: u32, filters: &[String]) -> Result<Vec
     if is_wanted(case::LARGEST_CHOICE, filters) {
         cases.push(reads::case(&dist::bare_reads(libc)?, &cases, &folder)?);
     }
-    if is_wanted(starts::NAME, filters) {
-        cases.push(starts::case(&dist::program_on_fake(libc)?, &folder)?);
-    }
+    let on_fake = dist::program_on_fake(libc)?;
+    cases.extend(starts::in_turn(&on_fake, &folder)?);
+    cases.extend(starts::at_once(&on_fake, &folder)?);
     let mut results = Vec::new();
     for case in cases.iter().filter(|case| is_wanted(&case.name, filters)) {
         eprintln!("automdev: measuring {} …", case.name);
@@ -158,9 +164,12 @@ fn record() -> Result<()> {
 
 fn count(libc: Libc) -> Result<counts::Recorded> {
     let program = dist::program(libc)?;
+    let on_fake = dist::program_on_fake(libc)?;
     let stage = Stage::begin("automdev", "counting instructions and system calls");
     let folder = tree::Folder::new()?;
-    let counted = counts::all(&case::all(&program, &folder)?)?;
+    let mut cases = case::all(&program, &folder)?;
+    cases.extend(starts::in_turn(&on_fake, &folder)?);
+    let counted = counts::all(&cases)?;
     stage.end();
     Ok(counted)
 }

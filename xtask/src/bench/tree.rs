@@ -49,6 +49,20 @@ pub(crate) const SMALL: Size = Size {
     definitions: 10,
 };
 
+/// Writes a file, whose folders are made where they are missing; those of automdev's own are nobody else's.
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        let is_own = folder.components().any(|part| part.as_os_str() == "automdev");
+        make_folder(folder, if is_own { 0o700 } else { 0o755 })?;
+    }
+    fs::write(path, text).with_context(|| format!("{}", path.display()))
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.with_context(|| format!("{}", path.display()))
+}
+
 /// A host of that size.
 pub(crate) struct Host(PathBuf);
 
@@ -91,17 +105,11 @@ impl Host {
     }
 
     pub(crate) fn folder(&self, path: &str) -> Result<()> {
-        let path = self.0.join(path);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
-        made.with_context(|| format!("{}", path.display()))
+        make_folder(&self.0.join(path), 0o755)
     }
 
     pub(crate) fn file(&self, path: &str, text: &str) -> Result<()> {
-        if let Some((folder, _)) = path.rsplit_once('/') {
-            self.folder(folder)?;
-        }
-        let path = self.0.join(path);
-        fs::write(&path, text).with_context(|| format!("{}", path.display()))
+        write(&self.0.join(path), text)
     }
 
     fn parent(&self, name: &str, types: usize) -> Result<()> {

@@ -136,6 +136,11 @@ pub(crate) fn bare_reads(libc: Libc) -> Result<PathBuf> {
     program::build_example(libc, "bare-reads")
 }
 
+/// What makes a write that may block and does nothing else, built as the program is.
+pub(crate) fn bare_writes(libc: Libc) -> Result<PathBuf> {
+    program::build_example(libc, "bare-writes")
+}
+
 /// Where all of it is.
 fn folder() -> PathBuf {
     workspace().join("target/dist")

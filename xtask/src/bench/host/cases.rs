@@ -4,15 +4,19 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::ground::{Ground, PORTS, Store};
+use super::ground::{Ground, Ledger, PIECES, PORTS, Store};
 use crate::bench::call::{Call, Case, Round, Step};
 use crate::bench::tree::defined;
 
 /// The program as its packages install it.
 const PROGRAM: &str = "/usr/bin/automdev";
 
+/// What makes a write that may block and does nothing else.
+const BARE_WRITES: &str = "/automdev/bare-writes";
+
 /// Its goals beside others.
 const BESIDE_NOTHING: f64 = 1.2;
+const BESIDE_NOTHING_WITH_MUCH_XML: f64 = 1.5;
 const BESIDE_MDEVCTL: f64 = 0.4;
 const BESIDE_LIBVIRT: f64 = 0.2;
 const BESIDE_A_SHELL_HOOK: f64 = 0.5;
@@ -26,6 +30,7 @@ pub(super) fn alone(ground: &Ground) -> Result<Vec<Case>> {
     cases.extend(maker.one_device()?);
     cases.extend(maker.several_devices()?);
     cases.push(maker.many_definitions()?);
+    cases.push(maker.many_records()?);
     cases.extend(maker.at_once()?);
     Ok(cases)
 }
@@ -40,8 +45,9 @@ pub(super) fn beside_libvirt(ground: &Ground) -> Result<Vec<Case>> {
     let maker = Maker { ground };
     let own = maker.own("automdev", &[0])?;
     let ready = |call: Call| call.after(maker.ready(Store::Usual, &node_device()));
-    let case = Case::new("1 device, libvirtd running", ready(own), ready(peer));
-    Ok(vec![case.at_most(BESIDE_LIBVIRT).of_hook()])
+    let case = Case::new("1 device, libvirtd running", ready(own), ready(peer.clone()));
+    let floor = Case::new("the least, libvirtd running", ready(bare_writes()), ready(peer));
+    Ok(vec![case.at_most(BESIDE_LIBVIRT).of_hook(), floor])
 }
 
 /// libvirt's name for the device that virsh starts and destroys.
@@ -79,12 +85,28 @@ impl Maker<'_> {
         let fixed = Step::new("/bin/busybox", &["true"]);
         let fixed = Call::in_turn("busybox true", vec![fixed]);
         let name = "event: started";
-        Ok(vec![
-            self.case(name, own.clone(), dynamic)
+        let mut cases = vec![
+            self.case(name, own.clone(), dynamic.clone())
                 .at_most(BESIDE_NOTHING)
                 .of_hook(),
             self.case(name, own, fixed).of_hook(),
-        ])
+        ];
+        // Domains that have nothing to do with it.
+        for (name, bytes, most) in [
+            ("prepare, no marks, 2 KB", 2_000, None),
+            (
+                "prepare, no marks, 100 KB",
+                100_000,
+                Some(BESIDE_NOTHING_WITH_MUCH_XML),
+            ),
+        ] {
+            let plain = self.ground.plain_domain(bytes)?;
+            let step = Step::new(PROGRAM, &["hook", "bench", "prepare", "begin", "-"]).reading(&plain);
+            let mut case = self.case(name, Call::in_turn("automdev", vec![step]), dynamic.clone());
+            case.goals.ratio = most;
+            cases.push(case.of_hook());
+        }
+        Ok(cases)
     }
 
     fn one_device(&self) -> Result<Vec<Case>> {
@@ -95,8 +117,13 @@ impl Maker<'_> {
             let steps = hook(&self.ground.at(file), &[], &domain);
             Call::in_turn(name, steps.to_vec())
         };
+        // What no program with such a bound could be below, beside those that have none.
+        let floor = "the least: 2 bounded writes";
         Ok(vec![
             self.case(name, own()?, kernel()).of_hook(),
+            self.case(name, own()?, bare_writes()).of_hook(),
+            self.case(floor, bare_writes(), other("sh + xmllint", "hook.sh")),
+            self.case(floor, bare_writes(), mdevctl(1)),
             self.case(name, own()?, other("sh + xmllint", "hook.sh"))
                 .at_most(BESIDE_A_SHELL_HOOK)
                 .of_hook(),
@@ -131,12 +158,27 @@ impl Maker<'_> {
         Ok(case.at_most(AS_FAST).of_hook())
     }
 
+    fn many_records(&self) -> Result<Case> {
+        let call = |name: &str, ledger: Ledger| {
+            let call = self.own(name, &[0])?;
+            let mut ready = self.ready(Store::Usual, "");
+            ready[0].arguments.push(ledger.name().into());
+            anyhow::Ok(call.after(ready))
+        };
+        let case = Case::new(
+            "1 device, 1,000 records",
+            call("automdev", Ledger::Large)?,
+            call("none", Ledger::Usual)?,
+        );
+        Ok(case.at_most(AS_FAST).of_hook())
+    }
+
     /// Domains with a device each, all of them on one parent.
     fn at_once(&self) -> Result<Vec<Case>> {
-        let case = |count| {
+        let case = |(count, first)| {
             let (mut prepare, mut release) = (Vec::new(), Vec::new());
             for number in 0..count {
-                let domain = self.ground.domain(number + 1, &[number])?;
+                let domain = self.ground.domain(number + 1, &[first + number])?;
                 let [first, last] = hook(PROGRAM.as_ref(), &["hook"], &domain);
                 prepare.push(first);
                 release.push(last);
@@ -145,7 +187,11 @@ impl Maker<'_> {
             let own = Call::rounds("automdev", vec![prepare, release]);
             Ok(self.case(&format!("{count} domains at once"), own, in_turn))
         };
-        [1, 8, PORTS].into_iter().map(case).collect()
+        // mtty has no more than its ports, mbochs none but those of its memory.
+        [(1, 0), (8, 0), (PORTS, 0), (PIECES, PORTS)]
+            .into_iter()
+            .map(case)
+            .collect()
     }
 }
 
@@ -163,6 +209,16 @@ fn mdevctl(count: usize) -> Call {
     let starts = (0..count).map(|number| call("start", number));
     let stops = (0..count).map(|number| call("stop", number));
     Call::in_turn("mdevctl", starts.chain(stops).collect())
+}
+
+/// What it takes when nothing is looked at, and a driver that blocks is not waited for without an end.
+fn bare_writes() -> Call {
+    let uuid = defined(0);
+    let create = "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create";
+    let remove = format!("/sys/bus/mdev/devices/{uuid}/remove");
+    let steps = [(create, uuid.as_str()), (&remove, "1")];
+    let steps = steps.map(|(file, value)| Step::new(BARE_WRITES, &[file, value]));
+    Call::in_turn("bare writes", steps.to_vec())
 }
 
 /// What it takes when nothing is looked at.

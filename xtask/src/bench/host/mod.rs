@@ -20,20 +20,31 @@ pub(crate) use inside::{Arguments as Inside, main as inside};
 /// When a host is given up.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Measures in a host of `generation` what `program` costs. It is a failure where some of it could not be measured.
+/// What is measured there, and what it is compared with that no package has.
+pub(crate) struct Programs<'a> {
+    pub(crate) automdev: &'a Path,
+    pub(crate) bare_writes: &'a Path,
+}
+
+/// Measures in a host of `generation` what automdev costs. It is a failure where some of it could not be measured.
 pub(crate) fn measure(
     generation: Generation,
-    program: &Path,
+    programs: &Programs<'_>,
     runs: u32,
     filters: &[String],
 ) -> Result<(Vec<Measured>, ExitCode)> {
     let stage = Stage::begin("automdev", "building what measures");
     let mut carried = vm::build_program(Wanted::Chores)?;
     stage.end();
-    carried.push(Carried {
-        name: "automdev".to_owned(),
-        from: program.to_owned(),
-    });
+    for (name, from) in [
+        ("automdev", programs.automdev),
+        ("bare-writes", programs.bare_writes),
+    ] {
+        carried.push(Carried {
+            name: name.to_owned(),
+            from: from.to_owned(),
+        });
+    }
     let image = vm::ensure_image(generation)?;
     let runs = runs.to_string();
     let mut command = ["/automdev/xtask", "bench-inside", &runs]
