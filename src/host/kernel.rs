@@ -62,6 +62,9 @@ pub enum ReadError {
     /// The driver did not answer in time.
     #[error("the driver did not answer in time")]
     TimedOut,
+    /// The deadline had passed before it could be tried.
+    #[error("there was no time left for it")]
+    NoTime,
     /// It could not be tried.
     #[error("no process could be started for it: {}", .0.desc())]
     NotTried(Errno),
@@ -132,11 +135,12 @@ pub trait Kernel {
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
-    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and all of them
-    /// until the deadline. One that is not answered in time leaves the others of its folder unanswered, too.
+    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and none is begun
+    /// after the deadline. One that is not answered in time leaves the others of its folder unanswered, too, and is the
+    /// last that is told of: who asks knows which of the others are worth it.
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let read = |lines: &Lines| {
-            let deadline = deadline.or_after(each);
+            let deadline = Deadline::after(each);
             let files = lines.names.iter();
             files
                 .map(|name| lines.folder.join(name).join(lines.file))
@@ -147,7 +151,16 @@ pub trait Kernel {
                 })
                 .collect()
         };
-        folders.iter().map(read).collect()
+        let mut answers = Vec::with_capacity(folders.len());
+        while answers.len() < folders.len() && !deadline.has_passed() {
+            let answer: LinesRead = read(&folders[answers.len()]);
+            let is_silent = answer == Err(ReadError::TimedOut);
+            answers.push(answer);
+            if is_silent {
+                break;
+            }
+        }
+        answers
     }
 
     /// Nothing will be written for a while: what waits for writes may go.

@@ -67,36 +67,35 @@ impl Kernel for Sysfs {
             Ok((0, _)) => Ok(()),
             Ok((REPLACED, _)) => Err(WriteError::Replaced),
             Ok((errno, _)) => Err(WriteError::Refused(Errno::from_raw(errno))),
-            Err(NoAnswer::TimedOut) => Err(WriteError::TimedOut),
+            Err(NoAnswer::TimedOut | NoAnswer::NoTime) => Err(WriteError::TimedOut),
             Err(NoAnswer::NoWorker(errno)) => Err(WriteError::NoWorker(errno)),
         }
     }
 
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError> {
         if deadline.has_passed() {
-            return Err(ReadError::TimedOut);
+            return Err(ReadError::NoTime);
         }
         let parts = [READ, path.as_os_str().as_bytes()].map(IoSlice::new);
         match self.ask(&parts, None, deadline) {
             Ok((0, content)) => Ok(content),
             Ok((errno, _)) => Err(ReadError::Refused(Errno::from_raw(errno))),
-            Err(NoAnswer::TimedOut) => Err(ReadError::TimedOut),
+            Err(NoAnswer::TimedOut | NoAnswer::NoTime) => Err(ReadError::TimedOut),
             Err(NoAnswer::NoWorker(errno)) => Err(ReadError::NotTried(errno)),
         }
     }
 
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let mut answers = Vec::with_capacity(folders.len());
-        while answers.len() < folders.len() {
+        while answers.len() < folders.len() && !deadline.has_passed() {
             let rest = &folders[answers.len()..];
             let (request, asked) = lines::request_for(rest, LARGEST - READ_LINES.len());
             let asked = &rest[..asked];
             let mut told = Vec::new();
             let parts = [READ_LINES, &request].map(IoSlice::new);
             let ended = match asked {
-                _ if deadline.has_passed() => Err(NoAnswer::TimedOut),
                 [folder] if lines::fits_into_page(folder) => {
-                    self.ask_one(&parts, &mut told, deadline.or_after(each))
+                    self.ask_one(&parts, &mut told, Deadline::after(each))
                 }
                 _ => self.ask_many(&parts, &mut told, each, deadline),
             };
@@ -105,7 +104,11 @@ impl Kernel for Sysfs {
             let read = answers.len() - before;
             match ended {
                 _ if read == asked.len() => {}
-                Err(NoAnswer::TimedOut) => answers.push(Err(ReadError::TimedOut)),
+                Err(NoAnswer::TimedOut) => {
+                    answers.push(Err(ReadError::TimedOut));
+                    break;
+                }
+                Err(NoAnswer::NoTime) => break,
                 Err(NoAnswer::NoWorker(errno)) => answers.push(Err(ReadError::NotTried(errno))),
                 // The pipe was full.
                 Ok(_) if read > 0 => {}
@@ -158,10 +161,15 @@ impl Sysfs {
         let (pipe, end) = pipe2(flags).map_err(NoAnswer::NoWorker)?;
         let ended = self.with_worker(|worker| {
             worker.send(parts, Some(end.as_fd()))?;
-            let mut patience = deadline.or_after(each);
+            let mut patience = Deadline::after(each);
             loop {
                 match worker.receive(patience.or_after(LOOK)) {
-                    Err(NoAnswer::TimedOut) if drain(&pipe, told) => patience = deadline.or_after(each),
+                    Err(NoAnswer::TimedOut) if drain(&pipe, told) => {
+                        if deadline.has_passed() {
+                            return Err(NoAnswer::NoTime);
+                        }
+                        patience = Deadline::after(each);
+                    }
                     Err(NoAnswer::TimedOut) if !patience.has_passed() => {}
                     ended => return ended,
                 }
@@ -190,6 +198,8 @@ impl Sysfs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoAnswer {
     TimedOut,
+    /// It answers, and there is more of it than can be waited for.
+    NoTime,
     NoWorker(Errno),
 }
 
