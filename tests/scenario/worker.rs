@@ -20,6 +20,7 @@ use crate::hook::host::{Answer, Host, spawn};
 use crate::run::host::eventually;
 
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
+const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
 /// A driver that does not answer.
 struct Stuck {
@@ -249,6 +250,58 @@ fn gpus_whose_drivers_hang_are_passed_over_for_one_that_answers() {
             "{placement}: {answer:?}"
         );
     }
+    for pipe in pipes {
+        drop(OpenOptions::new().read(true).write(true).open(pipe));
+    }
+}
+
+/// Nor does who picks one of a pool's own keep them from their work.
+#[test]
+fn drivers_that_do_not_answer_a_pick_hold_up_no_start() {
+    let host = Host::new();
+    host.timeouts("parent = 0\nhook = 60")
+        .mtty()
+        .mdpy()
+        .mbochs()
+        .gvtg()
+        .nvidia("0000:41:00.0")
+        .definition("0000:41:00.0", A, "nvidia-222", &[])
+        .definition("mtty", IDLE, "mtty-1", &[])
+        .active("mtty", "mtty-1", IDLE);
+    let silent = [
+        ("0000:00:02.0", "i915-GVTg_V5_4"),
+        ("mdpy", "mdpy-vga"),
+        ("mbochs", "mbochs-small"),
+    ];
+    let pipes = silent.map(|(parent, mdev_type)| silence(&host, parent, mdev_type));
+    let members = silent.map(|(_, mdev_type)| format!("[[member]]\ntype = '{mdev_type}'\n"));
+    let pool = format!(
+        "placement = 'pack'\n{}[[member]]\ndevice = '{IDLE}'\n",
+        members.concat()
+    );
+    host.file("etc/automdev/pools.d/p.toml", &pool);
+    let call = |arguments: &[&str], domain: &Domain| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path()).args(arguments);
+        spawn(&mut command, domain.xml().as_bytes())
+    };
+    let of_pool = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
+    let mut pick = call(
+        &["rewrite", "--pick"],
+        &Domain::new("first", 1).of_pool(of_pool, "p"),
+    );
+    std::thread::sleep(Duration::from_millis(300));
+    let second = Domain::new("second", 2).with(A);
+    let second = host.finish(call(&["hook", "second", "prepare", "begin", "-"], &second));
+    assert!(
+        second
+            .stderr
+            .contains("somebody removed it as soon as it was made"),
+        "{second:?}"
+    );
+    assert!(pick.try_wait().expect("a child").is_none(), "the pick held it up");
+    let pick = host.finish(pick);
+    assert!(pick.stdout.contains(IDLE), "{pick:?}");
     for pipe in pipes {
         drop(OpenOptions::new().read(true).write(true).open(pipe));
     }
