@@ -279,9 +279,9 @@ fn write_remove(
         inode: Some(inode),
         keep: None,
     };
-    let _lock = match ledger.lock_parents([parent], Deadline::now()) {
+    let _lock = match ledger.lock_parent(parent, Deadline::now()) {
         Err(LockError::TimedOut { .. }) => {
-            let lock = ledger.lock_parents([parent], machine.deadline)?;
+            let lock = ledger.lock_parent(parent, machine.deadline)?;
             // Somebody may have begun to use it meanwhile.
             check_idle(record, users(machine, *uuid))?;
             lock
