@@ -142,7 +142,7 @@ pub fn create(
     let gained = |uuid: &MdevUuid| {
         let record = ledger.record(*uuid).ok().flatten();
         let is_ours =
-            record.is_some_and(|record| matches!(standing(&machine.root, &record), Standing::Here(_)));
+            record.is_some_and(|record| matches!(standing(&machine.root, &record), Ok(Standing::Here(_))));
         let what = match is_ours {
             _ if had.contains(uuid) => Gained::Had,
             true => Gained::Created,

@@ -85,11 +85,20 @@ fn look_at(link: &Path) -> io::Result<Active> {
 /// go: while its user has it open, it is there and [`active`] no longer sees it.
 #[must_use]
 pub fn inode_below(root: &Root, parent: &ParentName, uuid: MdevUuid) -> Option<u64> {
+    look_below(root, parent, uuid).ok().flatten()
+}
+
+/// The same, where it makes a difference whether it cannot be told.
+///
+/// # Errors
+/// It cannot be told.
+pub fn look_below(root: &Root, parent: &ParentName, uuid: MdevUuid) -> io::Result<Option<u64>> {
     let folder = parent_folder(root, parent).join(uuid.to_string());
-    fs::symlink_metadata(folder)
-        .ok()
-        .filter(fs::Metadata::is_dir)
-        .map(|metadata| metadata.ino())
+    match fs::symlink_metadata(folder) {
+        Ok(found) => Ok(found.is_dir().then(|| found.ino())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the host has a parent.
