@@ -135,6 +135,13 @@ pub trait Kernel {
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
+    /// Whether a process's arguments (`/proc/PID/cmdline`) hold a text. The kernel answers for them, under a lock of the
+    /// process's memory, which a driver that maps it may sit on.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn has_argument(&self, path: &Path, text: &str, deadline: Deadline) -> Result<bool, ReadError>;
+
     /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and none is begun
     /// after the deadline. One that is not answered in time leaves the others of its folder unanswered, too, and is the
     /// last that is told of: who asks knows which of the others are worth it.

@@ -205,7 +205,7 @@ pub fn give_back(
     ledger.drop_claim(uuid, claimant)?;
     for other in ledger.claimants_of(uuid)? {
         match ledger.claim(uuid, other)? {
-            Some(claim) if life::of_claimant(&machine.root, other, &claim).is_over() => {
+            Some(claim) if life::of_claimant(&machine.root, machine.kernel, other, &claim).is_over() => {
                 ledger.drop_claim(uuid, other)?;
             }
             Some(_) => return Ok(Given::Back),

@@ -329,7 +329,7 @@ impl<'a> Survey<'a> {
     }
 
     fn holder(&self, claimant: Claimant, claim: Claim) -> Holder {
-        let life = life::of_claimant(self.root, claimant, &claim);
+        let life = life::of_claimant(self.root, self.ledger.kernel(), claimant, &claim);
         Holder {
             claimant,
             name: claim.name,

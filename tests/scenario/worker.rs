@@ -255,6 +255,47 @@ fn gpus_whose_drivers_hang_are_passed_over_for_one_that_answers() {
     }
 }
 
+/// The kernel may sit on the lock that a look at a process's arguments takes. Whoever cannot be asked is taken for alive.
+#[test]
+fn a_qemu_whose_arguments_cannot_be_read_keeps_its_device() {
+    let host = Host::new();
+    host.timeouts("claim = 0.2\nhook = 20")
+        .mtty()
+        .active("mtty", "mtty-2", A);
+    let call = |arguments: &[&str], domain: &Domain| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path()).args(arguments);
+        let mut child = spawn(&mut command, domain.xml().as_bytes());
+        let mut is_over = || child.try_wait().expect("a child").is_some();
+        let is_in_time = Deadline::after(Duration::from_secs(15)).poll(|| is_over().then_some(()));
+        if is_in_time.is_none() {
+            child.kill().expect("a child");
+        }
+        (is_in_time.is_some(), host.finish(child))
+    };
+    let (first, second) = (Domain::new("vm1", 1).with(A), Domain::new("vm2", 2).with(A));
+    let (_, answer) = call(&["hook", "vm1", "prepare", "begin", "-"], &first);
+    answer.done();
+    host.domain("vm1", &first.claimant(), 4711);
+    let line = host.at("proc/4711/cmdline");
+    fs::remove_file(&line).expect("it is there");
+    nix::unistd::mkfifo(&line, Mode::S_IRWXU).expect("a pipe");
+    let ledger = host.ledger();
+    let (is_in_time, answer) = call(&["hook", "vm2", "prepare", "begin", "-"], &second);
+    assert!(
+        is_in_time && answer.stderr.contains("it belongs to vm1, which is running"),
+        "{answer:?}"
+    );
+    host.stop_libvirt();
+    let (is_in_time, answer) = call(&["reconcile"], &second);
+    assert!(
+        is_in_time && answer.stdout == "nothing was left over\n",
+        "{answer:?}"
+    );
+    assert_eq!(host.ledger(), ledger);
+    drop(OpenOptions::new().read(true).write(true).open(line));
+}
+
 /// Nor does who picks one of a pool's own keep them from their work.
 #[test]
 fn drivers_that_do_not_answer_a_pick_hold_up_no_start() {
