@@ -106,7 +106,7 @@ fn carry_out<T, E: Error + Send + Sync + 'static>(
 ) -> anyhow::Result<(Running, Vec<Done<T>>)> {
     check_rights(root)?;
     check_each_once(uuids)?;
-    let running = running::find(root, domain)?;
+    let running = running::find(root, kernel, domain)?;
     let settings = machine::load_settings(root)?;
     journal::start(root, settings.log_level);
     journal::set_context(&one_line(&running.name), operation);

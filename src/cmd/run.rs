@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::{Status, complain, one_line};
 use crate::host::kernel::Kernel;
-use crate::host::ledger::{Ledger, LedgerError};
+use crate::host::ledger::{Ledger, LedgerError, Spares};
 use crate::host::machine;
 use crate::host::prepare::{self, Extent, PrepareError, Request};
 use crate::host::root::Root;
@@ -86,7 +86,8 @@ fn finish(done: anyhow::Result<Status>) -> Status {
 
 fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::Result<Status> {
     let line = CommandLine::parse(invocation.arguments.clone())?;
-    let devices = wants::devices(root, &line, &invocation.arguments)?;
+    let mut spares = Spares::new(root, kernel, std::process::id());
+    let devices = wants::devices(root, &line, &invocation.arguments, || spares.next_uuid())?;
     let domain = invocation.domain.as_deref().map(read_domain).transpose()?;
     let program = |arguments| {
         Program::new(&invocation.program, &invocation.name, arguments).context("QEMU's command line")
@@ -137,6 +138,7 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
         besides: wants::besides(&devices, &wanted),
         wanted,
         affinity,
+        spares,
     };
     let (plan, is_idle) = look(&supervisor, &wishes)?;
     if is_idle {
@@ -155,12 +157,14 @@ fn start(root: &Root, kernel: &dyn Kernel, invocation: &Invocation) -> anyhow::R
 }
 
 /// What it is to have.
-struct Wishes {
+struct Wishes<'a> {
     wanted: Vec<Wanted>,
     /// The others of its mediated devices.
     besides: Vec<MdevUuid>,
     /// Where it runs.
     affinity: Affinity,
+    /// What keeps the UUIDs of those that it takes from pools from others, until it has claimed them.
+    spares: Spares<'a>,
 }
 
 /// What is run.
@@ -185,7 +189,7 @@ fn affinity_of(root: &Root, line: &CommandLine) -> Affinity {
 
 /// What a start would do, and whether QEMU can do without us: all devices are there, and no one of them is ours
 /// to take away again.
-fn look(supervisor: &Supervisor<'_>, wishes: &Wishes) -> anyhow::Result<(Plan, bool)> {
+fn look(supervisor: &Supervisor<'_>, wishes: &Wishes<'_>) -> anyhow::Result<(Plan, bool)> {
     let root = &supervisor.root;
     let ledger = Ledger::look(root, supervisor.kernel);
     // One automdev may have been started by another, by way of a link on PATH.
@@ -265,7 +269,7 @@ fn only_root(uuid: MdevUuid, parent: &ParentName, mdev_type: &TypeName) -> anyho
 fn supervise(
     supervisor: &Supervisor<'_>,
     job: Job<'_>,
-    wishes: Wishes,
+    wishes: Wishes<'_>,
     rendered: impl FnOnce(&dyn Fn(MdevUuid) -> MdevUuid) -> anyhow::Result<Program>,
 ) -> anyhow::Result<Status> {
     // A child would inherit the way to the one that writes.
@@ -287,6 +291,7 @@ fn supervise(
         extent: Extent::All,
     };
     let devices = prepare::prepare(&supervisor.machine(), &request)?;
+    drop(wishes.spares);
     if devices != asked {
         let actual = |uuid| {
             let place = asked.iter().position(|asked| *asked == uuid);

@@ -142,7 +142,7 @@ pub fn create(
     let gained = |uuid: &MdevUuid| {
         let record = ledger.record(*uuid).ok().flatten();
         let is_ours =
-            record.is_some_and(|record| matches!(standing(&machine.root, &record), Standing::Here(_)));
+            record.is_some_and(|record| matches!(standing(&machine.root, &record), Ok(Standing::Here(_))));
         let what = match is_ours {
             _ if had.contains(uuid) => Gained::Had,
             true => Gained::Created,
@@ -226,7 +226,7 @@ pub fn remove(
 
 /// Whether the same domain still runs, and has none of these devices any more.
 fn check(machine: &Machine<'_>, running: &Running, devices: &[MdevUuid]) -> Result<(), RemoveError> {
-    let now = running::find(&machine.root, &running.name).ok();
+    let now = running::find(&machine.root, machine.kernel, &running.name).ok();
     let Some(now) = now.filter(|now| now.qemu == running.qemu) else {
         return Err(RemoveError::Ended(running.name.clone()));
     };

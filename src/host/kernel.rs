@@ -62,6 +62,9 @@ pub enum ReadError {
     /// The driver did not answer in time.
     #[error("the driver did not answer in time")]
     TimedOut,
+    /// The deadline had passed before it could be tried.
+    #[error("there was no time left for it")]
+    NoTime,
     /// It could not be tried.
     #[error("no process could be started for it: {}", .0.desc())]
     NotTried(Errno),
@@ -132,11 +135,19 @@ pub trait Kernel {
     /// See [`ReadError`].
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError>;
 
-    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and all of them
-    /// until the deadline. One that is not answered in time leaves the others of its folder unanswered, too.
+    /// Whether a process's arguments (`/proc/PID/cmdline`) hold a text. The kernel answers for them, under a lock of the
+    /// process's memory, which a driver that maps it may sit on.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn has_argument(&self, path: &Path, text: &str, deadline: Deadline) -> Result<bool, ReadError>;
+
+    /// Reads the one short line of each of many files, folder by folder. A folder has that much time, and none is begun
+    /// after the deadline. One that is not answered in time leaves the others of its folder unanswered, too, and is the
+    /// last that is told of: who asks knows which of the others are worth it.
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let read = |lines: &Lines| {
-            let deadline = deadline.or_after(each);
+            let deadline = Deadline::after(each);
             let files = lines.names.iter();
             files
                 .map(|name| lines.folder.join(name).join(lines.file))
@@ -147,7 +158,16 @@ pub trait Kernel {
                 })
                 .collect()
         };
-        folders.iter().map(read).collect()
+        let mut answers = Vec::with_capacity(folders.len());
+        while answers.len() < folders.len() && !deadline.has_passed() {
+            let answer: LinesRead = read(&folders[answers.len()]);
+            let is_silent = answer == Err(ReadError::TimedOut);
+            answers.push(answer);
+            if is_silent {
+                break;
+            }
+        }
+        answers
     }
 
     /// Something will be written soon: what takes the writes may get ready meanwhile.

@@ -7,7 +7,8 @@
 //! claimants/CLAIMANT       the devices that one claimant may claim         one writer: who locks the claimant
 //! uses/KEY/UUID            a device that was made for a pool                written before its record
 //! swaps/DEVICE             a device that made way for one of ours           one writer: who locks both
-//! locks/…                  lock files, never unlinked
+//! locks/…                  lock files, never unlinked; where devices, parents and
+//!                          domains stay the same, there are no more of them with time
 //! ```
 //!
 //! The states of a record, who moves it, and what a crash leaves:
@@ -59,6 +60,7 @@ use crate::model::names::MdevUuid;
 mod entries;
 mod flight;
 mod lock;
+mod spare;
 mod swaps;
 mod sweep;
 mod uses;
@@ -67,6 +69,7 @@ mod waiters;
 pub use entries::Entries;
 pub use flight::{Flight, was_begun};
 pub use lock::{Lock, LockError};
+pub use spare::Spares;
 pub use swaps::Swap;
 
 /// Where the ledger is.

@@ -2,6 +2,7 @@
 //! asking libvirt, which waits for us.
 
 use super::files;
+use super::kernel::Kernel;
 use super::machine;
 use super::processes;
 use super::root::Root;
@@ -47,14 +48,14 @@ fn age(root: &Root, claim: &Claim) -> u64 {
 
 /// Whether a claimant still uses what it claims.
 #[must_use]
-pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
+pub fn of_claimant(root: &Root, kernel: &dyn Kernel, claimant: Claimant, claim: &Claim) -> Life {
     if !machine::is_this_boot(root, &claim.boot) {
         return Life::Gone;
     }
     match claimant {
         Claimant::Process(id) if processes::runs(root, id) => Life::Running,
         Claimant::Process(_) => Life::Gone,
-        Claimant::Domain(uuid) if qemu_of(root, uuid, &claim.name).is_some() => Life::Running,
+        Claimant::Domain(uuid) if qemu_of(root, kernel, uuid, &claim.name).is_some() => Life::Running,
         Claimant::Domain(_) => {
             if !claim.daemon.is_some_and(|daemon| processes::runs(root, daemon)) {
                 return Life::Gone;
@@ -68,9 +69,10 @@ pub fn of_claimant(root: &Root, claimant: Claimant, claim: &Claim) -> Life {
     }
 }
 
-/// A domain's QEMU, while it runs: libvirt calls it with the domain's UUID.
+/// A domain's QEMU, while it runs: libvirt calls it with the domain's UUID. One that cannot be asked for its arguments is
+/// taken for it.
 #[must_use]
-pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<ProcessId> {
+pub fn qemu_of(root: &Root, kernel: &dyn Kernel, uuid: DomainUuid, name: &str) -> Option<ProcessId> {
     const LARGEST: usize = 64;
     if name.contains('/') {
         return None;
@@ -79,5 +81,5 @@ pub fn qemu_of(root: &Root, uuid: DomainUuid, name: &str) -> Option<ProcessId> {
     let content = files::read_bounded(&file, LARGEST).ok().flatten()?;
     let pid = String::from_utf8(content).ok()?.trim().parse().ok()?;
     let process = processes::find(root, pid)?;
-    processes::is_called_with(root, pid, &uuid.to_string()).then_some(process.id)
+    processes::may_be_called_with(root, kernel, pid, &uuid.to_string()).then_some(process.id)
 }

@@ -82,7 +82,7 @@ pub fn prepare(machine: &Machine<'_>, request: &Request) -> Result<Vec<MdevUuid>
         lost: Vec::new(),
         locked: Vec::new(),
         has_cleared: false,
-        silent: None,
+        silent: BTreeSet::new(),
     };
     let prepared = preparation.run();
     // Its locks are let go of by now.
@@ -107,8 +107,8 @@ struct Preparation<'a> {
     locked: Vec<MdevUuid>,
     /// What made way for a device that goes elsewhere now has been put back, as far as it could be.
     has_cleared: bool,
-    /// The parents whose drivers do not answer, once one did not.
-    silent: Option<BTreeSet<ParentName>>,
+    /// The GPUs whose drivers do not answer.
+    silent: BTreeSet<String>,
 }
 
 /// What is done, and what has to be waited for first, and until when.
@@ -279,30 +279,29 @@ impl Preparation<'_> {
         Ok(self.plan(Patience::Exhausted)?.map(|plan| (plan, None)))
     }
 
-    fn plan(&self, patience: Patience) -> Result<Option<Plan>, PrepareError> {
-        let survey = match &self.silent {
-            None => self.survey().hastily(),
-            Some(silent) => self.survey().passing_over(silent),
-        };
+    fn plan(&mut self, patience: Patience) -> Result<Option<Plan>, PrepareError> {
+        let survey = self.survey().hastily();
         let plan = plan::plan(&self.request.wanted, &survey, patience);
-        if self.silent.is_none() && survey.met_silence() {
+        if survey.met_silence() && !self.machine.deadline.has_passed() {
+            // Each round knows of one more, so that they come to an end.
+            self.silent = survey.into_silent();
             return Ok(None);
         }
         survey.finish()?;
         Ok(Some(plan))
     }
 
-    /// Finds out, holding no lock, which drivers do not answer. They are not asked again.
+    /// Finds out, holding no lock, which other drivers do not answer. They are not asked again.
     fn listen(&mut self) {
         let survey = self.survey();
         plan::plan(&self.request.wanted, &survey, Patience::Waiting);
-        self.silent = Some(survey.into_silent());
+        self.silent = survey.into_silent();
     }
 
     fn survey(&self) -> Survey<'_> {
-        let deadline = self.machine.deadline.or_after(self.machine.timeouts.write);
         Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
-            .until(deadline)
+            .until(self.machine.deadline, self.machine.timeouts.write)
+            .passing_over(&self.silent)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
             .without(&self.lost)

@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
+
+use super::clock::Deadline;
 use super::files;
+use super::kernel::{Kernel, ReadError};
 use super::root::Root;
 use crate::model::claim::ProcessId;
 use crate::model::names::is_unprintable;
@@ -52,19 +57,30 @@ pub fn runs(root: &Root, id: ProcessId) -> bool {
     find(root, id.pid).is_some_and(|process| process.id == id)
 }
 
-/// Whether a process's arguments hold a text.
+/// Whether a process's arguments hold a text, or cannot be read as long as it runs.
 #[must_use]
-pub fn is_called_with(root: &Root, pid: u32, text: &str) -> bool {
-    const MOST: u64 = 4 << 20;
-    let Ok(file) = fs::File::open(root.path("/proc").join(pid.to_string()).join("cmdline")) else {
-        return false;
-    };
-    let mut line = Vec::new();
-    if file.take(MOST).read_to_end(&mut line).is_err() {
-        return false;
+pub fn may_be_called_with(root: &Root, kernel: &dyn Kernel, pid: u32, text: &str) -> bool {
+    // It takes no time where the process's memory is not locked.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let line = root.path("/proc").join(pid.to_string()).join("cmdline");
+    match kernel.has_argument(&line, text, Deadline::after(PATIENCE)) {
+        Ok(has_argument) => has_argument,
+        // It has ended.
+        Err(ReadError::Refused(Errno::ENOENT | Errno::ESRCH)) => false,
+        Err(_) => true,
     }
-    line.split(|byte| *byte == 0)
-        .any(|argument| argument == text.as_bytes())
+}
+
+/// Whether arguments, as `/proc/PID/cmdline` has them, hold a text. To be asked of the [`Kernel`]: it may take its time.
+///
+/// # Errors
+/// They cannot be read.
+pub fn has_argument(line: &Path, text: &str) -> io::Result<bool> {
+    const MOST: u64 = 4 << 20;
+    let mut arguments = Vec::new();
+    fs::File::open(line)?.take(MOST).read_to_end(&mut arguments)?;
+    let mut arguments = arguments.split(|byte| *byte == 0);
+    Ok(arguments.any(|argument| argument == text.as_bytes()))
 }
 
 /// A process that has a file open.

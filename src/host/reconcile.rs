@@ -233,7 +233,9 @@ impl<'a> Reconciler<'a> {
         let is_live = |uuid: &MdevUuid| {
             let claim = self.ledger.claim(*uuid, claimant);
             claim.is_ok_and(|claim| {
-                claim.is_some_and(|claim| !life::of_claimant(self.root(), claimant, &claim).is_over())
+                claim.is_some_and(|claim| {
+                    !life::of_claimant(self.root(), self.ledger.kernel(), claimant, &claim).is_over()
+                })
             })
         };
         !holdings.devices.is_empty() && holdings.devices.iter().chain(claimed).all(is_live)
@@ -261,7 +263,9 @@ impl<'a> Reconciler<'a> {
     fn counts(&self, uuid: MdevUuid, claimant: Claimant) -> Result<bool, LedgerError> {
         match (self.ledger.claim(uuid, claimant), claimant) {
             (Ok(None), _) => Ok(false),
-            (Ok(Some(claim)), _) => Ok(!life::of_claimant(self.root(), claimant, &claim).is_over()),
+            (Ok(Some(claim)), _) => {
+                Ok(!life::of_claimant(self.root(), self.ledger.kernel(), claimant, &claim).is_over())
+            }
             (Err(LedgerError::Broken { .. }), Claimant::Process(process)) => {
                 Ok(processes::runs(self.root(), process))
             }

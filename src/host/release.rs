@@ -37,9 +37,10 @@ impl ReleaseError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Remove(error) => match error {
-                RemoveError::InUse { .. } | RemoveError::Lingering { .. } | RemoveError::Creating { .. } => {
-                    true
-                }
+                RemoveError::InUse { .. }
+                | RemoveError::Lingering { .. }
+                | RemoveError::Unknown { .. }
+                | RemoveError::Creating { .. } => true,
                 RemoveError::Kernel { source, .. } => {
                     matches!(source, WriteError::TimedOut | WriteError::NotTried)
                 }
@@ -205,7 +206,7 @@ pub fn give_back(
     ledger.drop_claim(uuid, claimant)?;
     for other in ledger.claimants_of(uuid)? {
         match ledger.claim(uuid, other)? {
-            Some(claim) if life::of_claimant(&machine.root, other, &claim).is_over() => {
+            Some(claim) if life::of_claimant(&machine.root, machine.kernel, other, &claim).is_over() => {
                 ledger.drop_claim(uuid, other)?;
             }
             Some(_) => return Ok(Given::Back),
@@ -227,5 +228,5 @@ pub fn give_back(
 fn is_for_later(machine: &Machine<'_>, record: &Record) -> bool {
     let Timeouts { gone, retry, .. } = machine.timeouts;
     let has_time = !gone.is_zero() && !retry.is_zero();
-    has_time && record.goes_by_itself() && matches!(standing(&machine.root, record), Standing::Here(_))
+    has_time && record.goes_by_itself() && matches!(standing(&machine.root, record), Ok(Standing::Here(_)))
 }

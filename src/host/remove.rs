@@ -1,5 +1,7 @@
 //! Takes a device of ours away, within bounds, and touches no other.
 
+use std::io;
+
 use nix::errno::Errno;
 
 use super::callouts::{CalloutError, Callouts};
@@ -50,6 +52,16 @@ pub enum RemoveError {
         parent: ParentName,
         /// Why not.
         source: WriteError,
+    },
+    /// Whether it is there cannot be told.
+    #[error("cannot tell whether {uuid} on {parent} is there")]
+    Unknown {
+        /// The device.
+        uuid: MdevUuid,
+        /// Where it may be.
+        parent: ParentName,
+        /// Why not.
+        source: io::Error,
     },
     /// Its creation has not come to an end, though nobody waits for it any more.
     #[error(
@@ -116,7 +128,7 @@ fn remove_of(
     past: Past,
 ) -> Result<(), RemoveError> {
     wait_until_made(machine, ledger, &record)?;
-    let Some(inode) = our_inode(machine, &record) else {
+    let Some(inode) = our_inode(machine, &record)? else {
         return Ok(ledger.drop_record(record.uuid)?);
     };
     check_idle(&record, wait_until_idle(machine, record.uuid))?;
@@ -159,7 +171,7 @@ fn remove_of(
 /// Gives the driver some time to clean up; whether the device has gone with that.
 fn goes_by_itself(machine: &Machine<'_>, record: &Record, inode: u64) -> bool {
     let Record { uuid, parent, .. } = record;
-    let is_gone = || (sysfs::inode_below(&machine.root, parent, *uuid) != Some(inode)).then_some(());
+    let is_gone = || is_gone(machine, parent, *uuid, inode).then_some(());
     let deadline = machine.deadline.or_after(machine.timeouts.gone);
     let is_gone = deadline.poll(is_gone).is_some();
     if is_gone {
@@ -174,7 +186,7 @@ fn goes_by_itself(machine: &Machine<'_>, record: &Record, inode: u64) -> bool {
 /// See [`RemoveError`].
 pub fn take_back(machine: &Machine<'_>, ledger: &Ledger<'_>, record: Record) -> Result<(), RemoveError> {
     wait_until_made(machine, ledger, &record)?;
-    let Some(inode) = our_inode(machine, &record) else {
+    let Some(inode) = our_inode(machine, &record)? else {
         return Ok(ledger.drop_record(record.uuid)?);
     };
     check_idle(&record, wait_until_idle(machine, record.uuid))?;
@@ -196,7 +208,7 @@ fn remove_idle(
         log::warn!(uuid:%; "{}", chain(&error));
     }
     write_remove(machine, ledger, &record, inode)?;
-    let is_gone = || (sysfs::inode_below(&machine.root, &parent, uuid) != Some(inode)).then_some(());
+    let is_gone = || is_gone(machine, &parent, uuid, inode).then_some(());
     if machine
         .deadline
         .or_after(machine.timeouts.idle)
@@ -226,15 +238,25 @@ fn users(machine: &Machine<'_>, uuid: MdevUuid) -> Vec<User> {
 }
 
 /// The inode of the device's folder, where the device is there and ours.
-fn our_inode(machine: &Machine<'_>, record: &Record) -> Option<u64> {
-    match standing(&machine.root, record) {
+fn our_inode(machine: &Machine<'_>, record: &Record) -> Result<Option<u64>, RemoveError> {
+    let standing = standing(&machine.root, record).map_err(|source| RemoveError::Unknown {
+        uuid: record.uuid,
+        parent: record.parent.clone(),
+        source,
+    })?;
+    Ok(match standing {
         Standing::Here(inode) => Some(inode),
         Standing::Others => {
             log::warn!(uuid:% = record.uuid; "{} was removed and made again by somebody else; it is left alone", record.uuid);
             None
         }
         Standing::Gone | Standing::BeforeBoot => None,
-    }
+    })
+}
+
+/// Whether the device of that folder is gone; not where it cannot be told.
+fn is_gone(machine: &Machine<'_>, parent: &ParentName, uuid: MdevUuid, inode: u64) -> bool {
+    sysfs::look_below(&machine.root, parent, uuid).is_ok_and(|found| found != Some(inode))
 }
 
 /// Gives a creation that nobody waits for any more some time to come to its end: a record that is dropped before would
@@ -279,9 +301,9 @@ fn write_remove(
         inode: Some(inode),
         keep: None,
     };
-    let _lock = match ledger.lock_parents([parent], Deadline::now()) {
+    let _lock = match ledger.lock_parent(parent, Deadline::now()) {
         Err(LockError::TimedOut { .. }) => {
-            let lock = ledger.lock_parents([parent], machine.deadline)?;
+            let lock = ledger.lock_parent(parent, machine.deadline)?;
             // Somebody may have begun to use it meanwhile.
             check_idle(record, users(machine, *uuid))?;
             lock

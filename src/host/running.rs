@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::files;
+use super::kernel::Kernel;
 use super::life::{self, LIBVIRT_RUN};
 use super::root::Root;
 use crate::model::affinity::Affinity;
@@ -57,16 +58,16 @@ pub enum NotRunning {
 ///
 /// # Errors
 /// See [`NotRunning`].
-pub fn find(root: &Root, wanted: &str) -> Result<Running, NotRunning> {
+pub fn find(root: &Root, kernel: &dyn Kernel, wanted: &str) -> Result<Running, NotRunning> {
     let absent = || NotRunning::Absent(wanted.to_owned());
-    if let Some(running) = of_name(root, wanted)? {
+    if let Some(running) = of_name(root, kernel, wanted)? {
         return Ok(running);
     }
     let uuid: DomainUuid = wanted.parse().map_err(|_| absent())?;
     let names = files::names(&root.path(LIBVIRT_RUN)).unwrap_or_default();
     for name in names.iter().filter_map(|name| name.strip_suffix(".xml")) {
         // Another domain's file that cannot be read says nothing about this one.
-        if let Ok(Some(running)) = of_name(root, name) {
+        if let Ok(Some(running)) = of_name(root, kernel, name) {
             if running.uuid == uuid {
                 return Ok(running);
             }
@@ -75,7 +76,7 @@ pub fn find(root: &Root, wanted: &str) -> Result<Running, NotRunning> {
     Err(absent())
 }
 
-fn of_name(root: &Root, name: &str) -> Result<Option<Running>, NotRunning> {
+fn of_name(root: &Root, kernel: &dyn Kernel, name: &str) -> Result<Option<Running>, NotRunning> {
     if name.is_empty() || name.contains(['/', '\0']) {
         return Ok(None);
     }
@@ -95,7 +96,7 @@ fn of_name(root: &Root, name: &str) -> Result<Option<Running>, NotRunning> {
         .and_then(Domain::parse)
         .map_err(|faults| wrong(faults.first().map(ToString::to_string).unwrap_or_default()))?;
     let uuid = domain.uuid.ok_or_else(|| wrong("it has no <uuid>".to_owned()))?;
-    let qemu = life::qemu_of(root, uuid, name);
+    let qemu = life::qemu_of(root, kernel, uuid, name);
     Ok(qemu.map(|qemu| Running {
         name: name.to_owned(),
         uuid,

@@ -1,5 +1,7 @@
 //! How a device stands that automdev has a record of.
 
+use std::io;
+
 use super::ledger;
 use super::machine;
 use super::root::Root;
@@ -21,21 +23,28 @@ pub enum Standing {
 }
 
 /// Looks how the device of a record stands.
-#[must_use]
-pub fn standing(root: &Root, record: &Record) -> Standing {
+///
+/// # Errors
+/// It cannot be told: the record is still needed.
+pub fn standing(root: &Root, record: &Record) -> io::Result<Standing> {
     if !machine::is_this_boot(root, &record.boot) {
-        return Standing::BeforeBoot;
+        return Ok(Standing::BeforeBoot);
     }
-    let Some(inode) = sysfs::inode_below(root, &record.parent, record.uuid) else {
-        return Standing::Gone;
+    let Some(inode) = sysfs::look_below(root, &record.parent, record.uuid)? else {
+        return Ok(Standing::Gone);
     };
-    match record.inode {
-        Some(ours) if ours == inode => Standing::Here(inode),
-        Some(_) => Standing::Others,
-        None if !ledger::was_begun(root, record.uuid) => Standing::Others,
-        None => match sysfs::active(root, record.uuid) {
-            Ok(Some(active)) if plan::is_ours(record, &active) => Standing::Here(inode),
-            _ => Standing::Gone,
+    let is_ours = match record.inode {
+        Some(ours) => ours == inode,
+        None if !ledger::was_begun(root, record.uuid) => false,
+        None => match sysfs::active(root, record.uuid)? {
+            Some(active) => plan::is_ours(record, &active),
+            // On its way out, or not yet all there.
+            None => true,
         },
-    }
+    };
+    Ok(if is_ours {
+        Standing::Here(inode)
+    } else {
+        Standing::Others
+    })
 }

@@ -15,7 +15,7 @@ use super::pools;
 use super::processes;
 use super::release;
 use super::root::Root;
-use super::sysfs;
+use super::sysfs::{self, Unanswered};
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claim, Claimant, Holder, Record, State};
 use crate::model::definition::Definition;
@@ -103,10 +103,14 @@ pub struct Survey<'a> {
     failures: RefCell<Vec<Failure>>,
     /// Until then drivers are asked.
     deadline: Deadline,
-    /// Parents whose drivers have not answered.
-    silent: RefCell<BTreeSet<ParentName>>,
+    /// So long each of them has.
+    answer: Duration,
+    /// GPUs whose drivers have not answered.
+    silent: RefCell<BTreeSet<String>>,
     /// So many of them were known before.
     known: usize,
+    /// Parents for whose drivers no time was left.
+    unasked: RefCell<BTreeSet<ParentName>>,
     /// Nobody is asked any more once one has not answered.
     is_hasty: bool,
 }
@@ -128,22 +132,25 @@ impl<'a> Survey<'a> {
             besides: Vec::new(),
             failures: RefCell::new(Vec::new()),
             deadline: Deadline::after(PATIENCE),
+            answer: ANSWER,
             silent: RefCell::new(BTreeSet::new()),
             known: 0,
+            unasked: RefCell::new(BTreeSet::new()),
             is_hasty: false,
         }
     }
 
-    /// The same, which waits no longer than that for what drivers say.
+    /// The same, which asks drivers until then, and for no longer than that.
     #[must_use]
-    pub fn until(mut self, deadline: Deadline) -> Self {
-        self.deadline = deadline;
+    pub fn until(mut self, deadline: Deadline, time: Duration) -> Self {
+        self.deadline = deadline.or_after(time);
+        self.answer = ANSWER.min(time);
         self
     }
 
-    /// The same, which does not ask the drivers of these: they have not answered before.
+    /// The same, which does not ask the drivers of these GPUs: they have not answered before.
     #[must_use]
-    pub fn passing_over(mut self, silent: &BTreeSet<ParentName>) -> Self {
+    pub fn passing_over(mut self, silent: &BTreeSet<String>) -> Self {
         self.known = silent.len();
         self.silent = RefCell::new(silent.clone());
         self
@@ -163,19 +170,25 @@ impl<'a> Survey<'a> {
         self.silent.borrow().len() > self.known
     }
 
-    /// The parents whose drivers have not answered.
+    /// The GPUs whose drivers have not answered.
     #[must_use]
-    pub fn into_silent(self) -> BTreeSet<ParentName> {
+    pub fn into_silent(self) -> BTreeSet<String> {
         self.silent.into_inner()
     }
 
-    /// Until when drivers are asked now; not at all any more where that is of no use.
-    fn deadline(&self) -> Deadline {
-        match self.is_hasty {
-            true if self.met_silence() => Deadline::now(),
-            true => self.deadline.or_after(ANSWER),
-            false => self.deadline,
-        }
+    /// Whether a driver has not answered for another part of the same GPU.
+    fn has_silent_gpu(&self, parent: &ParentName) -> bool {
+        let silent = self.silent.borrow();
+        !silent.is_empty() && silent.contains(&sysfs::gpu(self.root, parent))
+    }
+
+    fn note_silent(&self, parent: &ParentName) {
+        self.silent.borrow_mut().insert(sysfs::gpu(self.root, parent));
+    }
+
+    /// Whether drivers are asked: not any more where there is no time, or that is of no use.
+    fn may_ask(&self) -> bool {
+        !(self.is_hasty && self.met_silence() || self.deadline.has_passed())
     }
 
     /// The same for a domain that runs there, on a host where nothing new is to be made on these parents.
@@ -214,19 +227,26 @@ impl<'a> Survey<'a> {
         self
     }
 
-    /// What a parent's driver answers; nothing any more once it has failed to.
+    /// What a parent's driver answers; nothing any more once it has failed to, for whichever part of its GPU.
     fn ask<T>(
         &self,
         parent: &ParentName,
         question: impl FnOnce(Deadline) -> Result<Option<T>, sysfs::Unanswered>,
     ) -> Option<T> {
-        if self.silent.borrow().contains(parent) {
+        if self.has_silent_gpu(parent) {
             return None;
         }
-        // One that is silent must not use up the others' time.
-        let deadline = self.deadline().or_after(ANSWER);
-        question(deadline).unwrap_or_else(|sysfs::Unanswered| {
-            self.silent.borrow_mut().insert(parent.clone());
+        // Whoever is asked has its whole time: one that was given less would be taken for silent for no fault of its own.
+        let deadline = if self.may_ask() {
+            Deadline::after(self.answer)
+        } else {
+            Deadline::now()
+        };
+        question(deadline).unwrap_or_else(|unanswered| {
+            match unanswered {
+                Unanswered::Silent => self.note_silent(parent),
+                Unanswered::NotAsked => drop(self.unasked.borrow_mut().insert(parent.clone())),
+            }
             None
         })
     }
@@ -309,7 +329,7 @@ impl<'a> Survey<'a> {
     }
 
     fn holder(&self, claimant: Claimant, claim: Claim) -> Holder {
-        let life = life::of_claimant(self.root, claimant, &claim);
+        let life = life::of_claimant(self.root, self.ledger.kernel(), claimant, &claim);
         Holder {
             claimant,
             name: claim.name,
@@ -391,7 +411,7 @@ impl Inventory for Survey<'_> {
     }
 
     fn is_silent(&self, parent: &ParentName) -> bool {
-        self.silent.borrow().contains(parent)
+        self.unasked.borrow().contains(parent) || self.has_silent_gpu(parent)
     }
 
     fn offered(&self, parent: &ParentName) -> Vec<TypeName> {
@@ -451,24 +471,29 @@ impl Inventory for Survey<'_> {
     }
 
     fn available(&self, asked: &[(&ParentName, Vec<&TypeName>)]) -> Vec<Vec<Option<u32>>> {
-        let is_silent = |parent: &ParentName| self.silent.borrow().contains(parent);
-        let spoken = asked.iter().filter(|(parent, _)| !is_silent(parent));
-        let spoken = spoken.map(|(parent, types)| (*parent, &types[..]));
-        let spoken: Vec<(&ParentName, &[&TypeName])> = spoken.collect();
+        let mut told: Vec<Vec<Option<u32>>> =
+            asked.iter().map(|(_, types)| vec![None; types.len()]).collect();
+        let mut left: Vec<usize> = (0..asked.len()).collect();
         let kernel = self.ledger.kernel();
-        let answers = sysfs::available(self.root, kernel, &spoken, ANSWER, self.deadline());
-        let mut answers = spoken.iter().zip(answers).peekable();
-        asked
-            .iter()
-            .map(|(parent, types)| {
-                let answer = answers.next_if(|((answered, _), _)| answered == parent);
-                if let Some((_, Ok(counts))) = answer {
-                    return counts;
+        loop {
+            left.retain(|index| !self.has_silent_gpu(asked[*index].0));
+            if left.is_empty() || !self.may_ask() {
+                break;
+            }
+            let one = |index: &usize| (asked[*index].0, &asked[*index].1[..]);
+            let those: Vec<(&ParentName, &[&TypeName])> = left.iter().map(one).collect();
+            let answers = sysfs::available(self.root, kernel, &those, self.answer, self.deadline);
+            let count = answers.len();
+            for (index, answer) in left.drain(..count).zip(answers) {
+                match answer {
+                    Some(counts) => told[index] = counts,
+                    None => self.note_silent(asked[index].0),
                 }
-                self.silent.borrow_mut().insert((*parent).clone());
-                vec![None; types.len()]
-            })
-            .collect()
+            }
+        }
+        let unasked = left.iter().map(|index| asked[*index].0.clone());
+        self.unasked.borrow_mut().extend(unasked);
+        told
     }
 
     fn devices_below(&self, parent: &ParentName) -> u32 {

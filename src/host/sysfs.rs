@@ -85,11 +85,20 @@ fn look_at(link: &Path) -> io::Result<Active> {
 /// go: while its user has it open, it is there and [`active`] no longer sees it.
 #[must_use]
 pub fn inode_below(root: &Root, parent: &ParentName, uuid: MdevUuid) -> Option<u64> {
+    look_below(root, parent, uuid).ok().flatten()
+}
+
+/// The same, where it makes a difference whether it cannot be told.
+///
+/// # Errors
+/// It cannot be told.
+pub fn look_below(root: &Root, parent: &ParentName, uuid: MdevUuid) -> io::Result<Option<u64>> {
     let folder = parent_folder(root, parent).join(uuid.to_string());
-    fs::symlink_metadata(folder)
-        .ok()
-        .filter(fs::Metadata::is_dir)
-        .map(|metadata| metadata.ino())
+    match fs::symlink_metadata(folder) {
+        Ok(found) => Ok(found.is_dir().then(|| found.ino())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the host has a parent.
@@ -144,9 +153,14 @@ pub fn device_api(root: &Root, parent: &ParentName, mdev_type: &TypeName) -> Opt
     files::read_short(&type_folder(root, parent, mdev_type).join("device_api"))
 }
 
-/// The driver of a parent does not answer.
+/// Why a driver has not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswered;
+pub enum Unanswered {
+    /// The driver did not answer in time.
+    Silent,
+    /// It was not asked: no time was left.
+    NotAsked,
+}
 
 /// What a driver answers, on one line and without its end; none where it does not say.
 ///
@@ -155,7 +169,8 @@ pub struct Unanswered;
 pub fn ask(kernel: &dyn Kernel, file: &Path, deadline: Deadline) -> Result<Option<String>, Unanswered> {
     match kernel.read(file, deadline) {
         Ok(content) => Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned())),
-        Err(ReadError::TimedOut) => Err(Unanswered),
+        Err(ReadError::TimedOut) => Err(Unanswered::Silent),
+        Err(ReadError::NoTime) => Err(Unanswered::NotAsked),
         Err(ReadError::Refused(_) | ReadError::NotTried(_)) => Ok(None),
     }
 }
@@ -187,15 +202,15 @@ pub fn offer(
 }
 
 /// How many more of some types each of these parents can make; none of one that it does not offer. A count that cannot
-/// be read is 0: it is a hint. A parent has that much time, and all of them until the deadline; one whose driver does not
-/// answer in time is told instead.
+/// be read is 0: it is a hint. A parent has that much time, and none is asked after the deadline; one whose driver does not
+/// answer in time is the last that is told of, with nothing ([`Kernel::read_lines`]).
 pub fn available(
     root: &Root,
     kernel: &dyn Kernel,
     asked: &[(&ParentName, &[&TypeName])],
     each: Duration,
     deadline: Deadline,
-) -> Vec<Result<Vec<Option<u32>>, Unanswered>> {
+) -> Vec<Option<Vec<Option<u32>>>> {
     let folders: Vec<Lines> = asked
         .iter()
         .map(|(parent, types)| Lines {
@@ -210,7 +225,7 @@ pub fn available(
         .map(|((answer, (_, types)), Lines { folder, .. })| {
             let counts = match answer {
                 Ok(counts) => counts,
-                Err(ReadError::TimedOut) => return Err(Unanswered),
+                Err(ReadError::TimedOut | ReadError::NoTime) => return None,
                 Err(ReadError::Refused(errno) | ReadError::NotTried(errno)) => vec![Err(errno); types.len()],
             };
             let counts = counts.into_iter().zip(*types);
@@ -218,7 +233,7 @@ pub fn available(
                 Ok(count) => Some(parse_count(count.as_bytes())),
                 Err(_) => folder.join(mdev_type.as_str()).is_dir().then_some(0),
             });
-            Ok(counts.collect())
+            Some(counts.collect())
         })
         .collect()
 }

@@ -199,6 +199,37 @@ fn a_link_to_what_others_may_write_is_not_believed() {
     }
 }
 
+/// Nor is a link on the way that others may put another one in the place of.
+#[test]
+fn a_link_among_what_others_may_write_is_not_believed() {
+    for path in ["srv/links", "srv", "etc"] {
+        let (host, vm) = a_host();
+        let file = host.at(format!("etc/mdevctl.d/mtty/{A}"));
+        fs::create_dir_all(host.at("opt/defs")).expect("a folder");
+        fs::rename(&file, host.at("opt/defs/it")).expect("a definition");
+        host.link("srv/links/it", "opt/defs/it")
+            .link(&format!("etc/mdevctl.d/mtty/{A}"), "srv/links/it");
+        let store = host.at("etc/mdevctl.d");
+        fs::rename(&store, host.at("opt/store")).expect("the store");
+        // Links of the store's that lead further up were not made for where it lies now.
+        let link = host.at(format!("opt/store/mtty/{A}"));
+        fs::remove_file(&link).expect("a link");
+        host.link(&format!("opt/store/mtty/{A}"), "srv/links/it")
+            .link("etc/mdevctl.d", "opt/store");
+        host.prepare(&vm).done();
+        host.release(&vm).done();
+        host.kernel().reset();
+        let mode = fs::metadata(host.at(path))
+            .expect("it is there")
+            .permissions()
+            .mode();
+        set_mode(&host, path, mode | 0o002);
+        let answer = refused_and_harmless(&host, &vm, path);
+        let told = format!("others than root may write {}", host.at(path).display());
+        assert!(answer.stderr.contains(&told), "{path}: {answer:?}");
+    }
+}
+
 /// A name may turn what is printed after it around, or be a terminal's command.
 #[test]
 fn a_domains_name_in_the_journal() {

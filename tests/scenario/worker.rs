@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use automdev::host::clock::Deadline;
 use automdev::host::kernel::{Kernel as _, Lines, ReadError, Sysfs};
+use automdev::host::root::Root;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
@@ -19,6 +20,7 @@ use crate::hook::host::{Answer, Host, spawn};
 use crate::run::host::eventually;
 
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
+const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 
 /// A driver that does not answer.
 struct Stuck {
@@ -181,13 +183,7 @@ fn drivers_that_do_not_answer_hold_up_no_other_start() {
         ("mdpy", "mdpy-vga"),
         ("mbochs", "mbochs-small"),
     ];
-    let pipes = silent.map(|(parent, mdev_type)| {
-        let folder = format!("sys/class/mdev_bus/{parent}/mdev_supported_types/{mdev_type}");
-        let file = host.at(format!("{folder}/available_instances"));
-        fs::remove_file(&file).expect("it is there");
-        nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("a pipe");
-        file
-    });
+    let pipes = silent.map(|(parent, mdev_type)| silence(&host, parent, mdev_type));
     let members = silent.map(|(_, mdev_type)| format!("[[member]]\ntype = '{mdev_type}'\n"));
     let pool = format!("placement = 'pack'\n{}", members.concat());
     host.file("etc/automdev/pools.d/p.toml", &pool);
@@ -219,9 +215,151 @@ fn drivers_that_do_not_answer_hold_up_no_other_start() {
     }
 }
 
+/// One GPU of many functions that hangs uses up nobody else's time, nor does a second one.
+#[test]
+fn gpus_whose_drivers_hang_are_passed_over_for_one_that_answers() {
+    let host = Host::new();
+    host.timeouts("write = 1\nparent = 0\nhook = 30")
+        .nvidia_sriov("0000:41:00.0", 4)
+        .nvidia("0000:42:00.0")
+        .nvidia("0000:43:00.0");
+    let mut silent: Vec<String> = automdev::host::sysfs::parents(&Root::new(host.path()))
+        .iter()
+        .map(ToString::to_string)
+        .filter(|parent| parent.starts_with("0000:41:"))
+        .collect();
+    assert_eq!(silent.len(), 4);
+    silent.push("0000:42:00.0".to_owned());
+    let pipes: Vec<PathBuf> = silent
+        .iter()
+        .map(|parent| silence(&host, parent, "nvidia-222"))
+        .collect();
+    for placement in ["order", "pack"] {
+        let pool = format!("placement = '{placement}'\n[[member]]\ntype = 'nvidia-222'\n");
+        host.file("etc/automdev/pools.d/p.toml", &pool);
+        let vm = Domain::new("vm1", 1).of_pool("d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "p");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path());
+        command.args(["hook", "vm1", "prepare", "begin", "-"]);
+        let answer = host.finish(spawn(&mut command, vm.xml().as_bytes()));
+        // The driver here is but files: what counts is that it came to the write.
+        assert!(
+            answer
+                .stderr
+                .contains("(nvidia-222 on 0000:43:00.0): somebody removed it"),
+            "{placement}: {answer:?}"
+        );
+    }
+    for pipe in pipes {
+        drop(OpenOptions::new().read(true).write(true).open(pipe));
+    }
+}
+
+/// The kernel may sit on the lock that a look at a process's arguments takes. Whoever cannot be asked is taken for alive.
+#[test]
+fn a_qemu_whose_arguments_cannot_be_read_keeps_its_device() {
+    let host = Host::new();
+    host.timeouts("claim = 0.2\nhook = 20")
+        .mtty()
+        .active("mtty", "mtty-2", A);
+    let call = |arguments: &[&str], domain: &Domain| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path()).args(arguments);
+        let mut child = spawn(&mut command, domain.xml().as_bytes());
+        let mut is_over = || child.try_wait().expect("a child").is_some();
+        let is_in_time = Deadline::after(Duration::from_secs(15)).poll(|| is_over().then_some(()));
+        if is_in_time.is_none() {
+            child.kill().expect("a child");
+        }
+        (is_in_time.is_some(), host.finish(child))
+    };
+    let (first, second) = (Domain::new("vm1", 1).with(A), Domain::new("vm2", 2).with(A));
+    let (_, answer) = call(&["hook", "vm1", "prepare", "begin", "-"], &first);
+    answer.done();
+    host.domain("vm1", &first.claimant(), 4711);
+    let line = host.at("proc/4711/cmdline");
+    fs::remove_file(&line).expect("it is there");
+    nix::unistd::mkfifo(&line, Mode::S_IRWXU).expect("a pipe");
+    let ledger = host.ledger();
+    let (is_in_time, answer) = call(&["hook", "vm2", "prepare", "begin", "-"], &second);
+    assert!(
+        is_in_time && answer.stderr.contains("it belongs to vm1, which is running"),
+        "{answer:?}"
+    );
+    host.stop_libvirt();
+    let (is_in_time, answer) = call(&["reconcile"], &second);
+    assert!(
+        is_in_time && answer.stdout == "nothing was left over\n",
+        "{answer:?}"
+    );
+    assert_eq!(host.ledger(), ledger);
+    drop(OpenOptions::new().read(true).write(true).open(line));
+}
+
+/// Nor does who picks one of a pool's own keep them from their work.
+#[test]
+fn drivers_that_do_not_answer_a_pick_hold_up_no_start() {
+    let host = Host::new();
+    host.timeouts("parent = 0\nhook = 60")
+        .mtty()
+        .mdpy()
+        .mbochs()
+        .gvtg()
+        .nvidia("0000:41:00.0")
+        .definition("0000:41:00.0", A, "nvidia-222", &[])
+        .definition("mtty", IDLE, "mtty-1", &[])
+        .active("mtty", "mtty-1", IDLE);
+    let silent = [
+        ("0000:00:02.0", "i915-GVTg_V5_4"),
+        ("mdpy", "mdpy-vga"),
+        ("mbochs", "mbochs-small"),
+    ];
+    let pipes = silent.map(|(parent, mdev_type)| silence(&host, parent, mdev_type));
+    let members = silent.map(|(_, mdev_type)| format!("[[member]]\ntype = '{mdev_type}'\n"));
+    let pool = format!(
+        "placement = 'pack'\n{}[[member]]\ndevice = '{IDLE}'\n",
+        members.concat()
+    );
+    host.file("etc/automdev/pools.d/p.toml", &pool);
+    let call = |arguments: &[&str], domain: &Domain| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_automdev"));
+        command.arg("--root").arg(host.path()).args(arguments);
+        spawn(&mut command, domain.xml().as_bytes())
+    };
+    let of_pool = "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b";
+    let mut pick = call(
+        &["rewrite", "--pick"],
+        &Domain::new("first", 1).of_pool(of_pool, "p"),
+    );
+    std::thread::sleep(Duration::from_millis(300));
+    let second = Domain::new("second", 2).with(A);
+    let second = host.finish(call(&["hook", "second", "prepare", "begin", "-"], &second));
+    assert!(
+        second
+            .stderr
+            .contains("somebody removed it as soon as it was made"),
+        "{second:?}"
+    );
+    assert!(pick.try_wait().expect("a child").is_none(), "the pick held it up");
+    let pick = host.finish(pick);
+    assert!(pick.stdout.contains(IDLE), "{pick:?}");
+    for pipe in pipes {
+        drop(OpenOptions::new().read(true).write(true).open(pipe));
+    }
+}
+
+/// A driver that does not say how much room it has: a pipe, to be opened at the end.
+fn silence(host: &Host, parent: &str, mdev_type: &str) -> PathBuf {
+    let folder = format!("sys/class/mdev_bus/{parent}/mdev_supported_types/{mdev_type}");
+    let file = host.at(format!("{folder}/available_instances"));
+    fs::remove_file(&file).expect("it is there");
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("a pipe");
+    file
+}
+
 /// More folders than are asked for at once, and more files in each than are open at once.
 #[test]
-fn of_many_folders_only_the_silent_one_is_not_read() {
+fn many_folders_are_read_up_to_one_that_is_silent() {
     let (host, silent) = (Host::new(), 20);
     let names: Vec<String> = (0..150).map(|name| format!("type-{name}")).collect();
     let folder = |number: usize| host.at(format!("{number}"));
@@ -245,7 +383,12 @@ fn of_many_folders_only_the_silent_one_is_not_read() {
         })
         .collect();
     let deadline = Deadline::after(Duration::from_secs(60));
-    let read = Sysfs::default().read_lines(&asked, Duration::from_millis(300), deadline);
+    let kernel = Sysfs::default();
+    let mut read = kernel.read_lines(&asked, Duration::from_millis(300), deadline);
+    assert_eq!(read.len(), silent + 1);
+    read.extend(kernel.read_lines(&asked[silent + 1..], Duration::from_millis(300), deadline));
+    let late = kernel.read_lines(&asked, Duration::from_millis(300), Deadline::now());
+    assert_eq!(late, [], "nobody is asked any more");
     // Lets go of the one that is stuck there.
     drop(OpenOptions::new().read(true).write(true).open(&file));
     assert_eq!(read.len(), 40);

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 
 use anyhow::bail;
-use uuid::Uuid;
 
 use crate::host::root::Root;
 use crate::host::sysfsdev;
@@ -50,11 +49,12 @@ pub(super) fn chosen(devices: &[Device], actual: impl Fn(MdevUuid) -> MdevUuid) 
     of_pools.map(|(index, uuid)| (index, actual(uuid))).collect()
 }
 
-/// The mediated devices of a command line, each by its UUID.
+/// The mediated devices of a command line, each by its UUID; those of pools by a `spare` one.
 pub(super) fn devices(
     root: &Root,
     line: &CommandLine,
     arguments: &[OsString],
+    mut spare: impl FnMut() -> MdevUuid,
 ) -> anyhow::Result<Vec<Device>> {
     let mut devices = Vec::new();
     let mut firsts = HashMap::new();
@@ -77,7 +77,7 @@ pub(super) fn devices(
             },
             Source::Pool(pool) => {
                 of_pool = Some((pool.clone(), index));
-                (Uuid::new_v4().into(), None)
+                (spare(), None)
             }
         };
         if let Some(first) = firsts.insert(uuid, number) {

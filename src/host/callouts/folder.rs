@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use crate::host::files;
 use crate::host::root::Root;
@@ -56,23 +56,19 @@ fn is_executable(root: &Root, file: &Path) -> bool {
     }
 }
 
-/// The program that a script is: the file itself, or what a link leads to.
+/// The program that a script is: the file itself, or what links lead to, be it the script or a folder above it.
 ///
 /// # Errors
-/// There is none, or another user than root, or than ourselves, may write it, something that it lies in, or something
-/// that the link lies in.
+/// There is none, or another user than root, or than ourselves, may write it, or something on the way to it.
 pub(super) fn program(root: &Root, script: &Path) -> io::Result<PathBuf> {
     let top = fs::canonicalize(root.path("/"))?;
     let program = fs::canonicalize(script)?;
-    let folder = fs::canonicalize(script.parent().unwrap_or(script))?;
-    let is_link = program.parent() != Some(&folder);
-    let folders = folder.ancestors().take(if is_link { usize::MAX } else { 0 });
     if !program.starts_with(&top) {
         return Err(not_safe(&program));
     }
-    for path in program.ancestors().chain(folders) {
-        if path.starts_with(&top) && !trust::is_safe(&fs::symlink_metadata(path)?) {
-            return Err(not_safe(path));
+    for (path, metadata) in trust::way(PathBuf::new(), &path::absolute(script)?)? {
+        if path.starts_with(&top) && !trust::is_safe(&metadata) {
+            return Err(not_safe(&path));
         }
     }
     Ok(program)

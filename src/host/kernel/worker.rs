@@ -3,12 +3,13 @@
 #![allow(unsafe_code, reason = "fork, close_range and mmap have no safe form")]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -25,6 +26,7 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, p
 
 use super::{Kernel, Lines, LinesRead, ReadError, Target, WriteError, lines};
 use crate::host::clock::Deadline;
+use crate::host::processes;
 
 /// More than any path and value of sysfs together (an attribute takes at most one page).
 const LARGEST: usize = 64 << 10;
@@ -33,6 +35,7 @@ const LARGEST: usize = 64 << 10;
 const WRITE: &[u8] = b"w";
 const READ: &[u8] = b"r";
 const READ_LINES: &[u8] = b"l";
+const HAS_ARGUMENT: &[u8] = b"a";
 
 /// A file of sysfs holds at most one page.
 pub(super) const PAGE: usize = 4096;
@@ -43,6 +46,9 @@ const ANSWER: usize = 4 + PAGE;
 /// So long after the last answer of many a driver is noticed at the latest that does not answer.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The content of the answer that there is such an argument.
+const FOUND: &[u8] = b"1";
+
 /// The answer for [`WriteError::Replaced`]; every other one is an errno, or 0.
 const REPLACED: i32 = -1;
 
@@ -50,6 +56,8 @@ const REPLACED: i32 = -1;
 #[derive(Debug, Default)]
 pub struct Sysfs {
     worker: RefCell<Option<Worker>>,
+    /// Arguments of processes that could not be read in time.
+    silent: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Kernel for Sysfs {
@@ -69,36 +77,53 @@ impl Kernel for Sysfs {
             Ok((0, _)) => Ok(()),
             Ok((REPLACED, _)) => Err(WriteError::Replaced),
             Ok((errno, _)) => Err(WriteError::Refused(Errno::from_raw(errno))),
-            Err(NoAnswer::TimedOut) => Err(WriteError::TimedOut),
+            Err(NoAnswer::TimedOut | NoAnswer::NoTime) => Err(WriteError::TimedOut),
             Err(NoAnswer::NoWorker(errno)) => Err(WriteError::NoWorker(errno)),
         }
     }
 
     fn read(&self, path: &Path, deadline: Deadline) -> Result<Vec<u8>, ReadError> {
         if deadline.has_passed() {
-            return Err(ReadError::TimedOut);
+            return Err(ReadError::NoTime);
         }
         let parts = [READ, path.as_os_str().as_bytes()].map(IoSlice::new);
         match self.ask(&parts, None, deadline) {
             Ok((0, content)) => Ok(content),
             Ok((errno, _)) => Err(ReadError::Refused(Errno::from_raw(errno))),
-            Err(NoAnswer::TimedOut) => Err(ReadError::TimedOut),
+            Err(NoAnswer::TimedOut | NoAnswer::NoTime) => Err(ReadError::TimedOut),
+            Err(NoAnswer::NoWorker(errno)) => Err(ReadError::NotTried(errno)),
+        }
+    }
+
+    fn has_argument(&self, path: &Path, text: &str, deadline: Deadline) -> Result<bool, ReadError> {
+        // A process that did not answer is not waited for again.
+        if self.silent.borrow().contains(path) {
+            return Err(ReadError::TimedOut);
+        }
+        let path_bytes = path.as_os_str().as_bytes();
+        let parts = [HAS_ARGUMENT, path_bytes, b"\0", text.as_bytes()].map(IoSlice::new);
+        match self.ask(&parts, None, deadline) {
+            Ok((0, content)) => Ok(content == FOUND),
+            Ok((errno, _)) => Err(ReadError::Refused(Errno::from_raw(errno))),
+            Err(NoAnswer::TimedOut | NoAnswer::NoTime) => {
+                self.silent.borrow_mut().insert(path.to_owned());
+                Err(ReadError::TimedOut)
+            }
             Err(NoAnswer::NoWorker(errno)) => Err(ReadError::NotTried(errno)),
         }
     }
 
     fn read_lines(&self, folders: &[Lines], each: Duration, deadline: Deadline) -> Vec<LinesRead> {
         let mut answers = Vec::with_capacity(folders.len());
-        while answers.len() < folders.len() {
+        while answers.len() < folders.len() && !deadline.has_passed() {
             let rest = &folders[answers.len()..];
             let (request, asked) = lines::request_for(rest, LARGEST - READ_LINES.len());
             let asked = &rest[..asked];
             let mut told = Vec::new();
             let parts = [READ_LINES, &request].map(IoSlice::new);
             let ended = match asked {
-                _ if deadline.has_passed() => Err(NoAnswer::TimedOut),
                 [folder] if lines::fits_into_page(folder) => {
-                    self.ask_one(&parts, &mut told, deadline.or_after(each))
+                    self.ask_one(&parts, &mut told, Deadline::after(each))
                 }
                 _ => self.ask_many(&parts, &mut told, each, deadline),
             };
@@ -107,7 +132,11 @@ impl Kernel for Sysfs {
             let read = answers.len() - before;
             match ended {
                 _ if read == asked.len() => {}
-                Err(NoAnswer::TimedOut) => answers.push(Err(ReadError::TimedOut)),
+                Err(NoAnswer::TimedOut) => {
+                    answers.push(Err(ReadError::TimedOut));
+                    break;
+                }
+                Err(NoAnswer::NoTime) => break,
                 Err(NoAnswer::NoWorker(errno)) => answers.push(Err(ReadError::NotTried(errno))),
                 // The pipe was full.
                 Ok(_) if read > 0 => {}
@@ -173,10 +202,15 @@ impl Sysfs {
         let (pipe, end) = pipe2(flags).map_err(NoAnswer::NoWorker)?;
         let ended = self.with_worker(|worker| {
             worker.send(parts, Some(end.as_fd()))?;
-            let mut patience = deadline.or_after(each);
+            let mut patience = Deadline::after(each);
             loop {
                 match worker.receive(patience.or_after(LOOK)) {
-                    Err(NoAnswer::TimedOut) if drain(&pipe, told) => patience = deadline.or_after(each),
+                    Err(NoAnswer::TimedOut) if drain(&pipe, told) => {
+                        if deadline.has_passed() {
+                            return Err(NoAnswer::NoTime);
+                        }
+                        patience = Deadline::after(each);
+                    }
                     Err(NoAnswer::TimedOut) if !patience.has_passed() => {}
                     ended => return ended,
                 }
@@ -205,6 +239,8 @@ impl Sysfs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NoAnswer {
     TimedOut,
+    /// It answers, and there is more of it than can be waited for.
+    NoTime,
     NoWorker(Errno),
 }
 
@@ -400,10 +436,26 @@ fn answer(request: &[u8], kept: Option<&OwnedFd>) -> Vec<u8> {
             });
             (told.err().map_or(0, |errno| errno as i32), content)
         }
+        (Some((HAS_ARGUMENT, request)), _) => match look_for_argument(request) {
+            Ok(true) => (0, FOUND.to_vec()),
+            Ok(false) => (0, Vec::new()),
+            Err(errno) => (errno as i32, Vec::new()),
+        },
         (Some((WRITE, request)), _) => (answer_write(request), Vec::new()),
         _ => (Errno::EBADMSG as i32, Vec::new()),
     };
     [&errno.to_ne_bytes()[..], &content].concat()
+}
+
+fn look_for_argument(request: &[u8]) -> Result<bool, Errno> {
+    let mut parts = request.splitn(2, |byte| *byte == 0);
+    let (Some(path), Some(text)) = (parts.next(), parts.next()) else {
+        return Err(Errno::EBADMSG);
+    };
+    let path = Path::new(OsStr::from_bytes(path));
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EBADMSG)?;
+    let found = processes::has_argument(path, text);
+    found.map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))
 }
 
 fn answer_write(request: &[u8]) -> i32 {

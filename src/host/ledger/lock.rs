@@ -1,7 +1,7 @@
 //! Locks that the kernel lets go of when their holder dies: flock(2).
 //!
-//! Always taken in this order: the claimant's, those of the devices, sorted, the host's, those of the
-//! parents, sorted. Nothing is waited for under the last two but the kernel's answer.
+//! Always taken in this order: the claimant's, those of the devices, sorted, the host's, that of a parent, never of
+//! two at a time. Nothing is waited for under the last two but the kernel's answer.
 
 use std::fs::File;
 use std::io;
@@ -101,22 +101,12 @@ impl Ledger<'_> {
         self.lock("host", deadline)
     }
 
-    /// Locks parents, in the order that all use.
+    /// Locks a parent. The caller holds no other: whoever wants that one would wait for this one as well.
     ///
     /// # Errors
     /// See [`LockError`].
-    pub fn lock_parents<'p>(
-        &self,
-        parents: impl IntoIterator<Item = &'p ParentName>,
-        deadline: Deadline,
-    ) -> Result<Vec<Lock>, LockError> {
-        let mut parents: Vec<&ParentName> = parents.into_iter().collect();
-        parents.sort_unstable();
-        parents.dedup();
-        parents
-            .iter()
-            .map(|parent| self.lock(&format!("parent-{parent}"), deadline))
-            .collect()
+    pub fn lock_parent(&self, parent: &ParentName, deadline: Deadline) -> Result<Lock, LockError> {
+        self.lock(&format!("parent-{parent}"), deadline)
     }
 
     pub(super) fn lock(&self, what: &str, deadline: Deadline) -> Result<Lock, LockError> {

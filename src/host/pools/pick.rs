@@ -1,5 +1,6 @@
 //! Claims idle devices of pools for a domain that is about to start under their own UUIDs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::clock::Deadline;
@@ -11,7 +12,7 @@ use super::super::survey::{Survey, SurveyError};
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claimant, Holdings, SCHEMA};
 use crate::model::names::{DomainUuid, MdevUuid};
-use crate::model::plan::{self, Action, Patience, Wanted};
+use crate::model::plan::{self, Action, Patience, Plan, Wanted};
 use crate::model::refusal::Refusal;
 
 /// Why nothing is picked. Then nothing is claimed, either.
@@ -71,11 +72,24 @@ pub fn pick(machine: &Machine<'_>, request: &Request) -> Result<Picked, PickErro
     const SHORT: Duration = Duration::from_millis(20);
     let ledger = Ledger::open(&machine.root, machine.kernel)?;
     let claimant = Claimant::Domain(request.domain);
-    let _own = ledger.lock_claimant(claimant, machine.deadline)?;
     let mut lost = Vec::new();
+    let mut silent = BTreeSet::new();
     loop {
-        let _host = ledger.lock_host(machine.deadline)?;
-        let devices = choose(machine, &ledger, request, &lost)?;
+        let own_lock = ledger.lock_claimant(claimant, machine.deadline)?;
+        let host_lock = ledger.lock_host(machine.deadline)?;
+        let survey = look(machine, &ledger, request, &lost, &silent).hastily();
+        let plan = plan::plan(&request.wanted, &survey, Patience::Exhausted);
+        if survey.met_silence() && !machine.deadline.has_passed() {
+            silent = survey.into_silent();
+            drop((host_lock, own_lock));
+            // As a start does: which other drivers do not answer is found out while nobody is held up by it.
+            let survey = look(machine, &ledger, request, &lost, &silent);
+            plan::plan(&request.wanted, &survey, Patience::Exhausted);
+            silent = survey.into_silent();
+            continue;
+        }
+        survey.finish()?;
+        let devices = chosen(&plan)?;
         if devices.is_empty() {
             return Ok(Picked::default());
         }
@@ -122,19 +136,23 @@ pub fn give_back(machine: &Machine<'_>, request: &Request, picked: &Picked) -> R
     Ok(())
 }
 
-/// Which device stands for which.
-fn choose(
-    machine: &Machine<'_>,
-    ledger: &Ledger<'_>,
+fn look<'a>(
+    machine: &'a Machine<'_>,
+    ledger: &'a Ledger<'_>,
     request: &Request,
     lost: &[MdevUuid],
-) -> Result<Vec<(MdevUuid, MdevUuid)>, PickError> {
-    let survey = Survey::new(&machine.root, ledger, Some(Claimant::Domain(request.domain)))
+    silent: &BTreeSet<String>,
+) -> Survey<'a> {
+    Survey::new(&machine.root, ledger, Some(Claimant::Domain(request.domain)))
+        .until(machine.deadline, machine.timeouts.write)
+        .passing_over(silent)
         .placing(&machine.cordon, request.affinity.clone())
         .without(lost)
-        .beside(&request.besides);
-    let plan = plan::plan(&request.wanted, &survey, Patience::Exhausted);
-    survey.finish()?;
+        .beside(&request.besides)
+}
+
+/// Which device stands for which.
+fn chosen(plan: &Plan) -> Result<Vec<(MdevUuid, MdevUuid)>, PickError> {
     if let Some((wanted, refusal, _)) = plan.refusal() {
         return Err(PickError::Refused {
             uuid: wanted.uuid,

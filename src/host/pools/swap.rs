@@ -177,9 +177,9 @@ fn create(
     };
     let callouts = Callouts::before_start(machine, subject, start, &record.attributes)?;
     let created = ledger
-        .lock_parents([&record.parent.clone()], machine.deadline)
+        .lock_parent(&record.parent, machine.deadline)
         .map_err(CreateError::Lock)
-        .and_then(|_locks| create::create(machine, ledger, record));
+        .and_then(|_lock| create::create(machine, ledger, record));
     callouts.end(match created {
         Ok(()) => Outcome::Success,
         Err(_) => Outcome::Failure,

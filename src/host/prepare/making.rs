@@ -16,7 +16,7 @@ use crate::host::remove::{self, RemoveError};
 use crate::model::callout::{Outcome, Subject};
 use crate::model::claim::{Claimant, Record};
 use crate::model::definition::Start;
-use crate::model::names::MdevUuid;
+use crate::model::names::{MdevUuid, ParentName};
 use crate::model::plan::Place;
 
 /// What this call has written so far.
@@ -58,8 +58,7 @@ impl<'a> Made<'a> {
         }
     }
 
-    /// Makes the devices of the records. Between the scripts before and those after, all of them are made under
-    /// the locks of their parents, so that of two domains that want the last places one gets all that it wants.
+    /// Makes the devices of the records, between the scripts before and those after.
     pub(super) fn make(&mut self) -> Result<(), Box<NotCreated>> {
         self.make_way()?;
         let scripts = self.announce()?;
@@ -114,28 +113,32 @@ impl<'a> Made<'a> {
         Ok(announced)
     }
 
+    /// Makes all devices of one parent under its lock, then those of the next. No parent is kept from others while
+    /// another one is waited for, and as all go by the parents' names, of two domains that want the last places of several
+    /// the one that gets the first gets them all.
     fn create(&mut self, created: &mut Vec<MdevUuid>) -> Result<(), Box<NotCreated>> {
-        let Some(first) = self.records.first() else {
-            return Ok(());
-        };
-        let parents = self.records.iter().map(|record| &record.parent);
-        let locks = match self.ledger.lock_parents(parents, self.machine.deadline) {
-            Ok(locks) => locks,
-            Err(error) => {
-                let error = failed(first, CreateError::Lock(error));
-                self.forget_untried(0);
-                return Err(error);
-            }
-        };
+        self.records.sort_by(|one, other| one.parent.cmp(&other.parent));
         let mut failure = None;
+        let mut locked: Option<(ParentName, Lock)> = None;
         for (index, record) in self.records.iter_mut().enumerate() {
+            if locked.as_ref().is_none_or(|(parent, _)| *parent != record.parent) {
+                drop(locked.take());
+                match self.ledger.lock_parent(&record.parent, self.machine.deadline) {
+                    Ok(lock) => locked = Some((record.parent.clone(), lock)),
+                    Err(error) => {
+                        let error = failed(record, CreateError::Lock(error));
+                        self.forget_untried(index);
+                        return Err(error);
+                    }
+                }
+            }
             if let Err(cause) = create::create(self.machine, self.ledger, record) {
                 failure = Some((index, failed(record, cause)));
                 break;
             }
             created.push(record.uuid);
         }
-        drop(locks);
+        drop(locked);
         let Some((index, mut error)) = failure else {
             return Ok(());
         };

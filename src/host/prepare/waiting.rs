@@ -100,7 +100,7 @@ impl Preparation<'_> {
         let Ok(Some(claim)) = self.ledger.claim(uuid, claimant) else {
             return false;
         };
-        let life = life::of_claimant(&self.machine.root, claimant, &claim);
+        let life = life::of_claimant(&self.machine.root, self.machine.kernel, claimant, &claim);
         matches!(life, Life::Starting | Life::Pending | Life::Ended)
     }
 }

@@ -176,7 +176,14 @@ impl Reconciler<'_> {
             let reason = format!("{why}, but its driver is still making it; it is removed once it is there");
             return (Outcome::Kept(Hindrance::Creating), reason);
         }
-        match standing(self.root(), record) {
+        let standing = match standing(self.root(), record) {
+            Ok(standing) => standing,
+            Err(error) => {
+                let reason = format!("{why}, but it cannot be told whether the device is there: {error}");
+                return (Outcome::Kept(Hindrance::Failed), reason);
+            }
+        };
+        match standing {
             Standing::Gone => (Outcome::Forgotten, format!("{why}, and so is the device")),
             Standing::Others => (
                 Outcome::Forgotten,
@@ -285,7 +292,9 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
             source: WriteError::NotTried,
             ..
         } => Hindrance::Busy,
-        RemoveError::Kernel { .. } | RemoveError::Ledger(_) => Hindrance::Failed,
+        RemoveError::Kernel { .. } | RemoveError::Unknown { .. } | RemoveError::Ledger(_) => {
+            Hindrance::Failed
+        }
     }
 }
 

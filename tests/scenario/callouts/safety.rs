@@ -1,7 +1,7 @@
 //! Root executes what lies in the folders: nothing that somebody else could have put there, and nothing of what
 //! the caller has reaches a script.
 
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 
 use super::*;
 use crate::hook::host::program;
@@ -77,6 +77,29 @@ fn a_link_is_as_safe_as_what_it_leads_to() {
     calls(&host);
     set_mode(&host, "opt/vendor", 0o777);
     assert_passed_over(&host, &path, "opt/vendor");
+}
+
+/// Whoever may put a link in the place of the folder, or of a link on the way, chooses what is executed.
+#[test]
+fn each_link_on_the_way_is_as_safe_as_where_it_lies() {
+    let path = format!("{USR}/callouts/10-a");
+    let host = host();
+    script(&host, "opt/vendor/10-a", "");
+    host.link(&format!("{USR}/callouts"), "opt/links/vendor")
+        .link("opt/links/vendor", "opt/vendor");
+    host.prepare(&vm()).done();
+    assert_eq!(calls(&host).len(), 2);
+    host.release(&vm()).done();
+    calls(&host);
+    for writable in [USR, "opt/links"] {
+        set_mode(&host, writable, 0o777);
+        assert_passed_over(&host, &path, writable);
+        set_mode(&host, writable, 0o755);
+    }
+    if nix::unistd::geteuid().is_root() {
+        lchown(host.at("opt/links/vendor"), Some(1000), None).expect("root may");
+        assert_passed_over(&host, &path, "opt/links/vendor");
+    }
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 
+use automdev::host::clock::Deadline;
+use automdev::host::kernel::{Target, WriteError};
+
 fn two() -> (Host, Domain, Domain) {
     let host = Host::new();
     host.timeouts("claim = 0")
@@ -267,4 +270,90 @@ fn a_folder_of_somebody_else() {
     std::os::unix::fs::chown(host.at("run/automdev"), Some(65534), Some(65534)).expect("root may");
     assert!(!host.prepare(&vm).succeeded());
     assert!(host.devices().is_empty());
+}
+
+/// What cannot be told is not taken for gone: nobody would remove it any more.
+#[test]
+fn a_device_that_cannot_be_looked_at_keeps_its_record() {
+    let host = Host::new();
+    host.timeouts("retry = 0")
+        .mtty()
+        .definition("mtty", A, "mtty-2", &[]);
+    let (vm, before) = (Domain::new("vm1", 1).with(A), host.state());
+    host.prepare(&vm).done();
+    let log = host.kernel().log();
+    let made = log
+        .iter()
+        .position(|line| line.contains("/create "))
+        .expect("it is made");
+    host.release(&vm).done();
+    // Its record does not know its folder.
+    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
+        .killed();
+    let link = host.at(format!("sys/class/mdev_bus/mtty/{A}/mdev_type"));
+    let target = fs::read_link(&link).expect("a link");
+    fs::remove_file(&link).expect("a link");
+    fs::write(&link, "").expect("a file");
+    let why = "Invalid argument (os error 22)";
+    host.release(&vm)
+        .refused(&format!("vm1: cannot tell whether {A} on mtty is there: {why}"));
+    assert_eq!(host.ledger().last(), Some(&format!("devices/{A} creating")));
+    host.reconcile(&["--dry-run"]).printed(
+        1,
+        &[&format!(
+            "kept {A} (mtty-2 on mtty): vm1 is gone, but it cannot be told whether the device is there: {why}"
+        )],
+    );
+    fs::remove_file(&link).expect("a file");
+    std::os::unix::fs::symlink(target, &link).expect("a link");
+    // Neither can the folder itself be looked at.
+    let parent = host.at("sys/class/mdev_bus/mtty");
+    let target = fs::read_link(&parent).expect("a link");
+    fs::remove_file(&parent).expect("a link");
+    std::os::unix::fs::symlink("mtty", &parent).expect("a link");
+    let why = "Too many levels of symbolic links (os error 40)";
+    host.release(&vm)
+        .refused(&format!("vm1: cannot tell whether {A} on mtty is there: {why}"));
+    fs::remove_file(&parent).expect("a link");
+    std::os::unix::fs::symlink(target, &parent).expect("a link");
+    host.release(&vm).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// Nor is one on its way out, for which its user is waited.
+#[test]
+fn a_half_made_device_on_its_way_out_keeps_its_record() {
+    let host = Host::new();
+    host.timeouts("retry = 0\nidle = 0.1")
+        .mtty()
+        .definition("mtty", A, "mtty-2", &[]);
+    host.process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9);
+    let (vm, before) = (Domain::new("vm1", 1).with(A), host.state());
+    host.prepare(&vm).done();
+    let log = host.kernel().log();
+    let made = log
+        .iter()
+        .position(|line| line.contains("/create "))
+        .expect("it is made");
+    host.release(&vm).done();
+    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
+        .killed();
+    host.open_device(4711, A);
+    let target = Target {
+        folder: &host.at(format!("sys/bus/mdev/devices/{A}")),
+        file: "remove",
+        inode: None,
+        keep: None,
+    };
+    let removed = host.kernel().react(target, b"1", Deadline::now());
+    assert_eq!(removed, Err(WriteError::TimedOut));
+    host.release(&vm).refused(&format!(
+        "vm1: {A} on mtty is still on its way out: something holds it open"
+    ));
+    assert_eq!(host.ledger().last(), Some(&format!("devices/{A} removing")));
+    host.close_devices(4711);
+    host.release(&vm).done();
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
 }

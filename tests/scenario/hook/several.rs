@@ -2,6 +2,10 @@
 
 use super::*;
 use nix::errno::Errno;
+use std::thread::sleep;
+use std::time::Duration;
+
+const D: &str = "e8a4d1f0-3c55-4a0e-a2b1-5f2d7c9b0e14";
 
 fn three(host: &Host) -> Domain {
     host.mtty()
@@ -19,9 +23,9 @@ fn all_are_there_while_the_domain_runs() {
     let vm = three(&host);
     let before = host.state();
     host.prepare(&vm).done().logged(&[
-        &format!("6 vm1: created {A} (mtty-2 on mtty)"),
-        &format!("6 vm1: created {B} (mdpy-hd on mdpy)"),
         &format!("6 vm1: created {C} (mbochs-small on mbochs)"),
+        &format!("6 vm1: created {B} (mdpy-hd on mdpy)"),
+        &format!("6 vm1: created {A} (mtty-2 on mtty)"),
     ]);
     assert_eq!(
         host.devices(),
@@ -38,9 +42,11 @@ fn all_are_there_while_the_domain_runs() {
 
 #[test]
 fn what_was_made_before_a_failure_is_undone_in_reverse() {
-    let types = ["mtty-2/create", "mdpy-hd/create", "mbochs-small/create"];
-    let shown = ["mtty-2 on mtty", "mdpy-hd on mdpy", "mbochs-small on mbochs"];
-    let parents = ["mtty", "mdpy", "mbochs"];
+    // In the order of the parents' names.
+    let types = ["mbochs-small/create", "mdpy-hd/create", "mtty-2/create"];
+    let shown = ["mbochs-small on mbochs", "mdpy-hd on mdpy", "mtty-2 on mtty"];
+    let parents = ["mbochs", "mdpy", "mtty"];
+    let uuids = [C, B, A];
     for failing in 0..3 {
         let host = Host::new();
         let vm = three(&host);
@@ -50,13 +56,12 @@ fn what_was_made_before_a_failure_is_undone_in_reverse() {
         let before = host.state();
         host.prepare(&vm).refused(&format!(
             "vm1: cannot create {} ({}): the driver of {} answers I/O error (EIO); look at the kernel's log (dmesg)",
-            [A, B, C][failing],
+            uuids[failing],
             shown[failing],
             parents[failing]
         ));
         before.assert_unchanged(&host.state());
         host.assert_ledger_empty();
-        let uuids = [A, B, C];
         let mut expected: Vec<String> = (0..=failing)
             .map(|index| {
                 let result = if index == failing { "EIO" } else { "done" };
@@ -89,11 +94,11 @@ fn one_that_cannot_be_had_keeps_all_from_being_made() {
 fn what_is_used_as_it_was_stays_when_another_fails() {
     let host = Host::new();
     let vm = three(&host);
-    host.active("mtty", "mtty-2", A);
+    host.active("mbochs", "mbochs-small", C);
     host.kernel().configure(|config| {
         config
             .errors
-            .insert("mbochs-small/create".to_owned(), Errno::ENOSPC as i32);
+            .insert("mtty-2/create".to_owned(), Errno::ENOSPC as i32);
     });
     let before = host.state();
     assert!(!host.prepare(&vm).succeeded());
@@ -109,17 +114,17 @@ fn what_cannot_be_undone_is_told_and_tried_again() {
     host.kernel().configure(|config| {
         config
             .errors
-            .insert("mbochs-small/create".to_owned(), Errno::ENOSPC as i32);
-        config.errors.insert(format!("{A}/remove"), Errno::EIO as i32);
+            .insert("mtty-2/create".to_owned(), Errno::ENOSPC as i32);
+        config.errors.insert(format!("{C}/remove"), Errno::EIO as i32);
     });
     let before = host.state();
     host.prepare(&vm).refused(&format!(
-        "vm1: cannot create {C} (mbochs-small on mbochs): mbochs has no room left for mbochs-small (No space left on \
-         device); stop a domain that has a device there, or move this definition to another parent; besides, cannot \
-         remove {A} on mtty: I/O error"
+        "vm1: cannot create {A} (mtty-2 on mtty): mtty has no room left for mtty-2 (No space left on device); stop a domain \
+         that has a device there, or move this definition to another parent; besides, cannot remove {C} on mbochs: I/O \
+         error"
     ));
-    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
-    assert!(host.ledger().contains(&format!("devices/{A} removing")));
+    assert_eq!(host.devices(), [format!("{C} mbochs-small mbochs")]);
+    assert!(host.ledger().contains(&format!("devices/{C} removing")));
     host.kernel().configure(|config| config.errors.clear());
     host.release(&vm).done();
     before.assert_unchanged(&host.state());
@@ -151,4 +156,56 @@ fn leftovers_that_fill_the_parent_give_their_room_back_before_they_are_made_anew
     host.release(&vm).done();
     host.assert_ledger_empty();
     assert!(host.devices().is_empty());
+}
+
+/// Nobody keeps a parent from others while it waits for another parent.
+#[test]
+fn of_several_parents_only_one_is_kept_from_others_at_a_time() {
+    let host = Host::new();
+    let vm = three(&host);
+    let other = Domain::new("vm2", 2).with(D);
+    host.timeouts("hook = 20").definition("mdpy", D, "mdpy-vga", &[]);
+    let before = host.state();
+    host.prepare(&vm).done();
+    host.release(&vm).done();
+    for operation in ["prepare", "release"] {
+        let lock = host.lock("parent-mtty");
+        let end = if operation == "prepare" { "begin" } else { "end" };
+        let mut child = host.start(&["vm1", operation, end, "-"], vm.xml().as_bytes());
+        sleep(Duration::from_millis(500));
+        host.prepare(&other).done();
+        host.release(&other).done();
+        assert!(child.try_wait().expect("a child").is_none(), "it has not waited");
+        drop(lock);
+        host.finish(child).done();
+    }
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
+}
+
+/// What was made before a parent could not be had is undone.
+#[test]
+fn a_parent_that_is_kept_for_too_long_undoes_what_was_made_on_others() {
+    let host = Host::new();
+    let vm = three(&host);
+    host.timeouts("hook = 0.5");
+    let before = host.state();
+    host.prepare(&vm).done();
+    host.release(&vm).done();
+    let lock = host.lock("parent-mtty");
+    let writes = host.writes().len();
+    host.prepare(&vm).refused(&format!(
+        "vm1: cannot create {A} (mtty-2 on mtty): another automdev call has been at work on parent-mtty for too long; try \
+         again, or look for it with ps"
+    ));
+    let tried = [
+        format!("mbochs/mdev_supported_types/mbochs-small/create {C:?}: done"),
+        format!("mdpy/mdev_supported_types/mdpy-hd/create {B:?}: done"),
+        format!("mdpy/{B}/remove \"1\": done"),
+        format!("mbochs/{C}/remove \"1\": done"),
+    ];
+    assert_eq!(host.writes()[writes..], tried);
+    drop(lock);
+    before.assert_unchanged(&host.state());
+    host.assert_ledger_empty();
 }

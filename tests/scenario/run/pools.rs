@@ -3,6 +3,9 @@
 use super::*;
 use crate::support::parents::Type;
 
+use automdev::host::ledger::Spares;
+use automdev::host::root::Root;
+
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -41,8 +44,38 @@ fn a_device_is_made_and_gone_afterwards() {
         seen.push(uuid.to_owned());
         host.assert_clean();
     }
-    assert_ne!(seen[0], seen[1], "each run has its own");
+    // Lock files stay, so that there must be no more of them with each run.
+    let namespace = uuid::uuid!("cefaeefc-6b9c-5b23-9a91-92f88ef5685d");
+    let all = (0..4096)
+        .map(|number: u32| uuid::Uuid::new_v5(&namespace, number.to_string().as_bytes()).to_string());
+    let all: Vec<String> = all.collect();
+    assert!(seen.iter().all(|uuid| all.contains(uuid)), "{seen:?}");
     before.assert_unchanged(&host.snapshot().without(&["run/automdev", "scripts"]));
+}
+
+/// None that anybody has is used again.
+#[test]
+fn a_uuid_is_nobody_elses() {
+    let host = defined();
+    let (root, kernel) = (Root::new(host.path()), host.kernel());
+    let mut first = Spares::new(&root, &kernel, 7);
+    let mut second = Spares::new(&root, &kernel, 7 + 256);
+    let uuids = [first.next_uuid(), second.next_uuid(), first.next_uuid()];
+    assert!(
+        uuids[0] != uuids[1] && uuids[1] != uuids[2] && uuids[2] != uuids[0],
+        "{uuids:?}"
+    );
+    // Let go of, the first is had again, unless there is such a device, a claim of it, or a definition.
+    drop(first);
+    let next = || Spares::new(&root, &kernel, 7).next_uuid();
+    assert_eq!(next(), uuids[0]);
+    host.active("mtty", "mtty-1", &uuids[0].to_string());
+    assert_eq!(next(), uuids[2]);
+    host.file(&format!("run/automdev/claims/{}/process-4711-9", uuids[2]), "{}");
+    let fourth = next();
+    assert!(!uuids.contains(&fourth), "{fourth}");
+    host.definition("mtty", &fourth.to_string(), "mtty-1", &[]);
+    assert!(next() != fourth && !uuids.contains(&next()));
 }
 
 /// An idle device is used itself, and left standing; one that is in use is not handed out twice.

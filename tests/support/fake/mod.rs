@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use automdev::host::clock::Deadline;
 use automdev::host::kernel::{Change, Kernel, ReadError, Target, WriteError};
+use automdev::host::processes;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
 
@@ -164,6 +165,10 @@ impl Kernel for FakeKernel {
             return Err(ReadError::TimedOut);
         }
         fs::read(path).map_err(|error| ReadError::Refused(place::errno_of(&error)))
+    }
+
+    fn has_argument(&self, path: &Path, text: &str, _deadline: Deadline) -> Result<bool, ReadError> {
+        processes::has_argument(path, text).map_err(|error| ReadError::Refused(place::errno_of(&error)))
     }
 
     fn before(&self, change: Change, path: &Path) -> io::Result<()> {
