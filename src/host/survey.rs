@@ -365,6 +365,15 @@ impl Inventory for Survey<'_> {
         users.iter().map(ToString::to_string).collect()
     }
 
+    fn has_already(&self, uuid: MdevUuid) -> bool {
+        // What cannot be read of its own claim is written anew.
+        let claim = |claimant| self.ledger.claim(uuid, claimant).ok().flatten();
+        let own = self
+            .claimant
+            .and_then(|claimant| Some((claimant, claim(claimant)?)));
+        own.is_some_and(|(claimant, claim)| !life::of_claimant(self.root, claimant, &claim).is_over())
+    }
+
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {
         let claimants = self.note(uuid, self.ledger.claimants_of(uuid));
         self.others(claimants)

@@ -32,6 +32,11 @@ pub trait Inventory {
     /// The processes that use an active device, for people.
     fn users(&self, uuid: MdevUuid) -> Vec<String>;
 
+    /// Whether the one who asks has a device already: it claims it, and that claim counts.
+    fn has_already(&self, _uuid: MdevUuid) -> bool {
+        false
+    }
+
     /// Who else claims a device.
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder>;
 

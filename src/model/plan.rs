@@ -161,7 +161,14 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
 fn to_be_remade(wanted: &Wanted, inventory: &dyn Inventory) -> Option<Record> {
     let record = inventory.record(wanted.uuid)?;
     let active = inventory.active(wanted.uuid)?;
-    (is_ours(&record, &active) && !is_wanted_so(&record, wanted, inventory)).then_some(record)
+    let is_kept = is_wanted_so(&record, wanted, inventory) && !may_be_going(&record, inventory);
+    (is_ours(&record, &active) && !is_kept).then_some(record)
+}
+
+/// Whether a device of ours may still be cleaned up after a guest, or about to go by itself: whoever had it has ended, and
+/// nobody knows for how long that has been so. The next guest would find it gone, or could not open it.
+fn may_be_going(record: &Record, inventory: &dyn Inventory) -> bool {
+    record.goes_by_itself() && !inventory.has_already(record.uuid)
 }
 
 /// Whether a device of ours is whole and, where something says what it is to be, so.
@@ -283,7 +290,8 @@ impl Planner<'_> {
         active: Active,
         record: Record,
     ) -> Action {
-        if is_wanted_so(&record, wanted, self.inventory) {
+        let is_wanted = is_wanted_so(&record, wanted, self.inventory);
+        if is_wanted && !may_be_going(&record, self.inventory) {
             return match model_mismatch(
                 wanted.model,
                 &active.parent,

@@ -10,6 +10,7 @@ use automdev::host::root::Root;
 use automdev::model::claim::{Claimant, ProcessId};
 use automdev::model::settings::Timeouts;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -158,6 +159,63 @@ fn a_domain_that_starts_again_gets_its_device() {
     }
     all_is_given_back(&host);
     assert!(host.devices().is_empty());
+}
+
+/// The inode of a device's folder, which tells it from the next one of its UUID.
+fn inode(host: &Host, uuid: &str) -> u64 {
+    let folder = host.at(format!("sys/class/mdev_bus/{GPU}/{uuid}"));
+    fs::metadata(folder).expect("it is there").ino()
+}
+
+/// Nothing tells for how long a driver has been cleaning up after a guest whose end nobody saw: what it has used is given to
+/// nobody, be it the same domain.
+#[test]
+fn what_a_guest_had_is_not_given_to_the_next() {
+    for who in [
+        "the same domain",
+        "another one",
+        "one that is quicker than the background",
+    ] {
+        let (host, vm) = a_gpu("gone = 1\nhook = 60\nclaim = 0");
+        let before = host.state().without(&["proc"]);
+        host.prepare(&vm).done();
+        host.domain("vm1", &vm.uuid, 4711);
+        let first = inode(&host, A);
+        let next = match who {
+            "the same domain" => vm.clone(),
+            _ => Domain::new("next", 2).with(A),
+        };
+        host.kill(4711).forget_domain("vm1");
+        let began = Instant::now();
+        // Nobody comes in the background while somebody is there already.
+        let waiter = format!("waiter-{}", vm.claimant());
+        host.file_with_mode(&format!("run/automdev/locks/{waiter}"), "", 0o600);
+        let waiter = host.lock(&waiter);
+        if who == "one that is quicker than the background" {
+            host.release(&vm).done();
+        } else {
+            host.stop_libvirt();
+            host.process(std::process::id(), "libvirtd", &["/usr/sbin/libvirtd"], 6);
+        }
+        host.prepare(&next).done();
+        assert!(
+            began.elapsed() >= Duration::from_secs(1),
+            "{who}: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")], "{who}");
+        assert_ne!(inode(&host, A), first, "{who}");
+        // Once it is there for it, it is kept.
+        let (second, began) = (inode(&host, A), Instant::now());
+        host.prepare(&next).done();
+        assert_eq!(inode(&host, A), second, "{who}");
+        assert!(began.elapsed() < Duration::from_secs(1), "{who}");
+        drop(waiter);
+        host.release(&next).done();
+        host.release(&vm).done();
+        all_is_given_back(&host);
+        before.assert_unchanged(&host.state().without(&["proc"]));
+    }
 }
 
 #[test]
