@@ -8,9 +8,10 @@ use super::ledger::{Ledger, LedgerError, LockError};
 use super::life;
 use super::machine::Machine;
 use super::pools::swap::{self, PutBackError};
+use super::processes;
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
-use crate::model::claim::{Claimant, Holdings, Record};
+use crate::model::claim::{Claimant, Holdings, ProcessId, Record};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -71,7 +72,44 @@ pub fn chain(error: &dyn Error) -> String {
 /// # Errors
 /// All that is left, and why.
 pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Soon, |_| true, || true)
+    release_for(machine, claimant, None)
+}
+
+/// The same as a libvirt daemon has asked for it. Once that has ended, its claimant may have started anew, by another
+/// daemon: then what it claims by that one stays.
+///
+/// # Errors
+/// All that is left, and why.
+pub fn release_for(
+    machine: &Machine<'_>,
+    claimant: Claimant,
+    asker: Option<ProcessId>,
+) -> Result<(), Vec<ReleaseError>> {
+    let root = &machine.root;
+    let ledger = Ledger::look(root, machine.kernel);
+    let is_orphaned = || asker.is_some_and(|asker| !processes::runs(root, asker));
+    let is_over = |uuid| match ledger.claim(uuid, claimant) {
+        Ok(Some(claim)) => life::of_claimant(root, claimant, &claim).is_over(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    let is_meant = |uuid| !is_orphaned() || is_over(uuid);
+    let drop_unlocked = || {
+        // Of one that is orphaned they are of no worth by themselves, and it cannot be told from what comes just now.
+        if !is_orphaned() {
+            drop_claims(&ledger, claimant);
+        }
+    };
+    release_those(machine, claimant, Pace::Soon, (is_meant, || true), drop_unlocked)
+}
+
+/// Drops all claims of a claimant whose locks are not to be had: that needs none, and all others see that it has ended.
+fn drop_claims(ledger: &Ledger<'_>, claimant: Claimant) {
+    for uuid in holdings(ledger, claimant).unwrap_or_default() {
+        if let Err(error) = ledger.drop_claim(uuid, claimant) {
+            log::error!(uuid:%; "{}", chain(&error));
+        }
+    }
 }
 
 /// The same for some of a claimant's devices, whose going is waited for; it keeps the others. Nothing is done where
@@ -85,22 +123,26 @@ pub fn release_some(
     devices: &[MdevUuid],
     may: impl FnOnce() -> bool,
 ) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Done, |uuid| devices.contains(&uuid), may)
+    let is_meant = |uuid| devices.contains(&uuid);
+    release_those(machine, claimant, Pace::Done, (is_meant, may), || {})
 }
 
 fn release_those(
     machine: &Machine<'_>,
     claimant: Claimant,
     pace: Pace,
-    is_meant: impl Fn(MdevUuid) -> bool,
-    may: impl FnOnce() -> bool,
+    terms: (impl Fn(MdevUuid) -> bool, impl FnOnce() -> bool),
+    without_locks: impl FnOnce(),
 ) -> Result<(), Vec<ReleaseError>> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
     if !ledger.has_holdings(claimant) {
         return Ok(());
     }
     let mut is_left = false;
-    let released = try_release(machine, &ledger, claimant, pace, (is_meant, may), &mut is_left);
+    let released = try_release(machine, &ledger, claimant, pace, terms, &mut is_left);
+    if matches!(released, Err(ReleaseError::Lock(_))) {
+        without_locks();
+    }
     let errors = released.unwrap_or_else(|error| vec![error]);
     // Its locks are let go of by now.
     if is_left || errors.iter().any(ReleaseError::may_pass) {

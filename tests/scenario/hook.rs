@@ -11,6 +11,7 @@ mod crash;
 mod create;
 mod faults;
 mod input;
+mod late;
 mod later;
 mod race;
 mod random;
