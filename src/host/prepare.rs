@@ -309,8 +309,13 @@ impl Preparation<'_> {
 
     fn survey(&self) -> Survey<'_> {
         let deadline = self.machine.deadline.or_after(self.machine.timeouts.write);
+        let own = match self.request.extent {
+            Extent::All => None,
+            Extent::More => self.request.asker,
+        };
         Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
             .until(deadline)
+            .running_as(own)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
             .without(&self.lost)

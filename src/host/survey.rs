@@ -17,7 +17,7 @@ use super::release;
 use super::root::Root;
 use super::sysfs;
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claim, Claimant, Holder, Record, State};
+use crate::model::claim::{Claim, Claimant, Holder, ProcessId, Record, State};
 use crate::model::definition::Definition;
 use crate::model::inventory::{Active, Defined, Inventory, MadeWay, Neighbour, Offer, ParentState, Together};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
@@ -109,6 +109,8 @@ pub struct Survey<'a> {
     known: usize,
     /// Nobody is asked any more once one has not answered.
     is_hasty: bool,
+    /// The process of a domain that runs, and that this is for.
+    own: Option<u32>,
 }
 
 impl<'a> Survey<'a> {
@@ -131,6 +133,7 @@ impl<'a> Survey<'a> {
             silent: RefCell::new(BTreeSet::new()),
             known: 0,
             is_hasty: false,
+            own: None,
         }
     }
 
@@ -204,6 +207,13 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn beside(mut self, besides: &[MdevUuid]) -> Self {
         self.besides = besides.to_vec();
+        self
+    }
+
+    /// The same for a domain that runs, as this process: what it has open, nobody else has.
+    #[must_use]
+    pub fn running_as(mut self, own: Option<ProcessId>) -> Self {
+        self.own = own.map(|own| own.pid);
         self
     }
 
@@ -363,6 +373,12 @@ impl Inventory for Survey<'_> {
     fn users(&self, uuid: MdevUuid) -> Vec<String> {
         let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
         users.iter().map(ToString::to_string).collect()
+    }
+
+    fn other_users(&self, uuid: MdevUuid) -> Vec<String> {
+        let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
+        let others = users.iter().filter(|user| Some(user.pid) != self.own);
+        others.map(ToString::to_string).collect()
     }
 
     fn has_already(&self, uuid: MdevUuid) -> bool {

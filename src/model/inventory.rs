@@ -32,6 +32,11 @@ pub trait Inventory {
     /// The processes that use an active device, for people.
     fn users(&self, uuid: MdevUuid) -> Vec<String>;
 
+    /// The same without those of the domain that asks, where that runs and wants more.
+    fn other_users(&self, uuid: MdevUuid) -> Vec<String> {
+        self.users(uuid)
+    }
+
     /// Whether the one who asks has a device already: it claims it, and that claim counts.
     fn has_already(&self, _uuid: MdevUuid) -> bool {
         false

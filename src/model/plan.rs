@@ -62,7 +62,7 @@ pub enum Wait {
     Creation(ParentName),
     /// The device is on its way out.
     Removal(ParentName),
-    /// The device is to be made anew, and somebody still uses it.
+    /// Somebody uses the device who has no claim to it.
     Users,
     /// There is no room on this parent, but one that has ended is about to give its back.
     Room(Place),
@@ -272,9 +272,9 @@ impl Planner<'_> {
                 Some(refusal) => Action::Refuse(refusal, None),
                 // One of a pool's own, say, picked before.
                 None if wanted.origin.pool().is_some() => {
-                    decide_others(wanted, &self.inventory.definitions(wanted.uuid), active)
+                    self.decide_others(wanted, &self.inventory.definitions(wanted.uuid), active)
                 }
-                None => decide_others(wanted, &defined, active),
+                None => self.decide_others(wanted, &defined, active),
             },
             (None, Some(record)) if self.inventory.lingers(wanted.uuid, &record.parent) => {
                 self.decide_lingering(record.parent)
@@ -299,7 +299,7 @@ impl Planner<'_> {
                 &active.device_api,
             ) {
                 Some(refusal) => Action::Refuse(refusal, None),
-                None => Action::Keep(active),
+                None => self.decide_used(wanted.uuid).unwrap_or(Action::Keep(active)),
             };
         }
         let users = self.inventory.users(wanted.uuid);
@@ -307,6 +307,30 @@ impl Planner<'_> {
             _ if users.is_empty() => self.create(wanted, defined, Some(record)),
             Patience::Waiting => Action::Wait(Wait::Users),
             Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
+        }
+    }
+
+    /// What is done about a device that somebody else made.
+    fn decide_others(&self, wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
+        match decide_others(wanted, defined, active) {
+            Action::Adopt(active, adoption) => self
+                .decide_used(wanted.uuid)
+                .unwrap_or(Action::Adopt(active, adoption)),
+            other => other,
+        }
+    }
+
+    /// What is done about a device that is as it should be, while somebody uses it whom nobody knows of: a QEMU that its
+    /// domain has given up, or somebody else's. The next one could not open it.
+    fn decide_used(&self, uuid: MdevUuid) -> Option<Action> {
+        if self.inventory.has_already(uuid) {
+            return None;
+        }
+        let users = self.inventory.other_users(uuid);
+        match self.patience {
+            _ if users.is_empty() => None,
+            Patience::Waiting => Some(Action::Wait(Wait::Users)),
+            Patience::Exhausted => Some(Action::Refuse(Refusal::Used { users }, None)),
         }
     }
 
@@ -387,7 +411,7 @@ fn model_mismatch(
     })
 }
 
-/// What to do about a device that somebody else made.
+/// The same, whoever uses it.
 fn decide_others(wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
     if let Some(refusal) = model_mismatch(
         wanted.model,

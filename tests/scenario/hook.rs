@@ -21,6 +21,7 @@ mod several;
 mod sharing;
 mod stuck;
 mod unmarked;
+mod users;
 
 use std::fs;
 

@@ -20,7 +20,7 @@ impl Preparation<'_> {
                 until.poll(|| (!self.is_pending(uuid, *claimant)).then_some(()));
             }
             Wait::Users => {
-                log::info!(uuid:%; "waiting until nobody uses {uuid}, which is to be made anew");
+                log::info!(uuid:%; "waiting until nobody uses {uuid}");
                 let nodes = sysfs::nodes(&self.machine.root, uuid);
                 until.poll(|| {
                     processes::users(&self.machine.root, &nodes)
