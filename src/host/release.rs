@@ -1,6 +1,7 @@
 //! Takes back what a claimant had, from the ledger alone, and never stops half-way.
 
 use std::error::Error;
+use std::time::Instant;
 
 use super::detached;
 use super::kernel::WriteError;
@@ -75,7 +76,18 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
     release_for(machine, claimant, None)
 }
 
-/// The same as a libvirt daemon has asked for it. Once that has ended, its claimant may have started anew, by another
+/// The same, which waits for the end of all of it as long as a call may take: by a process that nobody waits for, and with
+/// whom all that it starts may end.
+///
+/// # Errors
+/// All that is left, and why.
+pub fn release_and_wait(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let drop_unlocked = || drop_claims(&ledger, claimant);
+    release_those(machine, claimant, Pace::Done, (|_| true, || true), drop_unlocked)
+}
+
+/// The same as [`release`], as a libvirt daemon has asked for it. Once that has ended, its claimant may have started anew, by another
 /// daemon: then what it claims by that one stays.
 ///
 /// # Errors
@@ -170,8 +182,12 @@ fn try_release(
         return Ok(Vec::new());
     }
     let mut errors = Vec::new();
+    let begun = Instant::now();
     for uuid in held {
-        match give_back(machine, ledger, claimant, uuid, pace) {
+        let mut machine = machine.clone();
+        // Their guest has ended, and their drivers have been cleaning up since then, all of them.
+        machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
+        match give_back(&machine, ledger, claimant, uuid, pace) {
             Ok(Given::Back) => {}
             Ok(Given::Later) => *is_left = true,
             Err(error) => errors.push(error),

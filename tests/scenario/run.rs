@@ -11,6 +11,7 @@ mod pools;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 
 use host::{Host, answer, program};
 
@@ -307,4 +308,25 @@ fn by_the_name_of_a_qemu_it_runs_the_next_one_on_path() {
         "cannot run {name}: no program of that name but automdev itself is on PATH; install QEMU, or put its folder there"
     );
     answer(alone.env("PATH", folders(&["link", "other"]))).failed(127, &line);
+}
+
+/// Where `run` ends, so may all that it has started: a unit of systemd's, say. Nobody waits for it, and it waits itself.
+#[test]
+fn what_a_driver_cleans_up_is_gone_when_it_ends() {
+    let host = Host::new();
+    let gpu = "0000:41:00.0";
+    host.folder("sys/bus/mdev/drivers/nvidia-vgpu-vfio")
+        .nvidia(gpu)
+        .definition(gpu, A, "nvidia-222", &[])
+        .definition(gpu, B, "nvidia-222", &[])
+        .file("etc/automdev/automdev.toml", "[timeouts]\ngone = 1.5\nhook = 4\n");
+    let began = Instant::now();
+    host.run("exit 3", &["-device", &device(A), "-device", &device(B)])
+        .ended(3);
+    host.assert_clean();
+    assert!(
+        began.elapsed() >= Duration::from_millis(1500),
+        "{:?}",
+        began.elapsed()
+    );
 }
