@@ -13,7 +13,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
-use host::{Host, answer, program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use host::{Host, answer, eventually, program, state};
 
 /// Devices.
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
@@ -329,4 +332,27 @@ fn what_a_driver_cleans_up_is_gone_when_it_ends() {
         "{:?}",
         began.elapsed()
     );
+}
+
+/// What a dead one has left is given back where that can be done at once, and waited for by nobody who has another device.
+#[test]
+fn what_others_have_left_is_not_waited_for() {
+    let host = defined();
+    host.file("etc/automdev/automdev.toml", "[timeouts]\nhook = 20\n");
+    let running = host.start(WAITS, &["-device", &device(A)]);
+    let qemu = host.wait_for("pid").trim().parse().expect("a number");
+    running.kill();
+    kill(Pid::from_raw(qemu), Signal::SIGKILL).expect("it runs");
+    eventually("QEMU is gone", || state(Pid::from_raw(qemu)).is_none());
+    // Somebody is at it.
+    let path = host.at(format!("run/automdev/locks/process-{:04}", qemu % 4096));
+    let file = std::fs::File::open(path).expect("a lock's file");
+    let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let began = Instant::now();
+    host.run("", &["-device", &device(B)]).ended(0);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(host.devices(), [A]);
+    drop(lock);
+    host.run("", &["-device", &device(B)]).ended(0);
+    host.assert_clean();
 }
