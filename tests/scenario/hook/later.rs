@@ -144,6 +144,34 @@ fn another_domain_waits_for_the_room_of_one_that_goes() {
     before.assert_unchanged(&host.state());
 }
 
+/// Not for ever, where whoever was to see to that is not there any more.
+#[test]
+fn room_that_nobody_gives_back_is_taken_back() {
+    let (host, vm) = a_gpu("gone = 0.5\nidle = 0.5\nhook = 60\nparent = 0");
+    host.definition(GPU, B, "nvidia-231", &[]);
+    let before = host.state();
+    host.prepare(&vm).done();
+    // Nobody comes in the background while somebody is there already.
+    let waiter = format!("waiter-{}", vm.claimant());
+    host.file_with_mode(&format!("run/automdev/locks/{waiter}"), "", 0o600);
+    let waiter = host.lock(&waiter);
+    host.release(&vm).done();
+    let other = Domain::new("other", 2).with(B);
+    let began = Instant::now();
+    host.prepare(&other).done();
+    assert!(
+        began.elapsed() >= Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(host.devices(), [format!("{B} nvidia-231 {GPU}")]);
+    drop(waiter);
+    host.release(&other).done();
+    host.release(&vm).done();
+    all_is_given_back(&host);
+    before.assert_unchanged(&host.state());
+}
+
 /// What the next start wants is not taken from it.
 #[test]
 fn a_domain_that_starts_again_gets_its_device() {
