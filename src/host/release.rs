@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::Instant;
 
 use super::detached;
-use super::kernel::WriteError;
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::life;
 use super::machine::Machine;
@@ -38,18 +37,10 @@ impl ReleaseError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Remove(error) => match error {
-                RemoveError::InUse { .. } | RemoveError::Lingering { .. } | RemoveError::Creating { .. } => {
-                    true
-                }
-                RemoveError::Kernel { source, .. } => {
-                    matches!(source, WriteError::TimedOut | WriteError::NotTried)
-                }
-                RemoveError::Lock(error) => error.may_pass(),
-                RemoveError::Callout { .. } | RemoveError::Ledger(_) => false,
-            },
+            Self::Remove(error) => error.may_pass(),
+            Self::PutBack(error) => error.may_pass(),
             Self::Lock(error) => error.may_pass(),
-            Self::PutBack(_) | Self::Ledger(_) => false,
+            Self::Ledger(_) => false,
         }
     }
 }

@@ -273,7 +273,7 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
     match error {
         RemoveError::InUse { .. } => Hindrance::InUse,
         RemoveError::Creating { .. } => Hindrance::Creating,
-        RemoveError::Callout { .. } => Hindrance::Callout,
+        RemoveError::Callout { cause, .. } if !cause.may_pass() => Hindrance::Callout,
         RemoveError::Lingering { .. }
         | RemoveError::Kernel {
             source: WriteError::TimedOut,
@@ -281,6 +281,7 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
         } => Hindrance::Removing,
         // No time was left: the next try has all of it.
         RemoveError::Lock(_)
+        | RemoveError::Callout { .. }
         | RemoveError::Kernel {
             source: WriteError::NotTried,
             ..

@@ -1,6 +1,7 @@
 //! Devices that were made beforehand: taken away for a domain's own, and put back.
 
 use super::*;
+use crate::run::host::eventually;
 use crate::support::Snapshot;
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
@@ -192,6 +193,28 @@ fn what_cannot_be_put_back_is_told_and_tried_again() {
     before.assert_unchanged(&host.state());
     host.assert_ledger_empty();
     assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+/// A script that is too slow holds it up for as long as it is.
+#[test]
+fn what_a_slow_script_keeps_from_being_put_back_is_tried_again() {
+    let host = host();
+    host.timeouts("callout = 0.3");
+    let before = host.state().without(&["usr"]);
+    host.prepare(&vm(1, &["p"])).done();
+    let script = "usr/lib/mdevctl/scripts.d/callouts/10-a";
+    crate::callouts::raw_script(
+        &host,
+        script,
+        "#!/bin/sh\ncase \"$*\" in *'-e pre -a start'*) sleep 600;; esac\nexit 0\n",
+    );
+    assert!(!host.release(&vm(1, &["p"])).succeeded());
+    assert_eq!(host.devices(), [place(OTHER)]);
+    crate::callouts::raw_script(&host, script, "#!/bin/sh\nexit 0\n");
+    eventually("it is put back", || {
+        host.names("run/automdev/swaps").is_empty() && host.ledger().is_empty()
+    });
+    before.assert_unchanged(&host.state().without(&["usr"]));
 }
 
 /// The same by whoever tidies up, where no call for that domain ever comes.
