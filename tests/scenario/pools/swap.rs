@@ -3,6 +3,7 @@
 use super::*;
 use crate::run::host::eventually;
 use crate::support::Snapshot;
+use std::time::Duration;
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -215,6 +216,47 @@ fn what_a_slow_script_keeps_from_being_put_back_is_tried_again() {
         host.names("run/automdev/swaps").is_empty() && host.ledger().is_empty()
     });
     before.assert_unchanged(&host.state().without(&["usr"]));
+}
+
+/// Whoever waits in the background for something else does not try it all the time.
+#[test]
+fn what_the_kernel_does_not_make_is_tried_ever_less_often() {
+    let host = host();
+    host.timeouts("idle = 0.1\nclaim = 0\nparent = 0");
+    host.prepare(&vm(1, &["p"])).done();
+    host.kernel().configure(|config| {
+        config.errors.insert("mtty-1/create".to_owned(), 5);
+    });
+    assert!(!host.release(&vm(1, &["p"])).succeeded());
+    let plain = Domain::new("plain", 9).with("d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b");
+    host.mdpy()
+        .definition("mdpy", "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "mdpy-hd", &[]);
+    host.prepare(&plain).done();
+    host.process(700, "qemu-system-x86", &["qemu"], 9)
+        .open_device(700, "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b");
+    assert!(!host.release(&plain).succeeded());
+    host.kernel().reset();
+    host.logged();
+    std::thread::sleep(Duration::from_secs(4));
+    let tried = host
+        .writes()
+        .iter()
+        .filter(|write| write.contains("/create "))
+        .count();
+    assert!((1..=3).contains(&tried), "{tried}: {:?}", host.writes());
+    let logged: Vec<_> = host
+        .logged()
+        .iter()
+        .map(|message| message.field("MESSAGE").to_owned())
+        .collect();
+    assert!(logged.len() <= 1, "{logged:?}");
+    // It is not given up.
+    host.kernel().configure(|config| config.errors.clear());
+    eventually("it is put back", || host.names("run/automdev/swaps").is_empty());
+    host.kill(700);
+    eventually("all is given back", || {
+        host.devices() == [place(IDLE), place(OTHER)]
+    });
 }
 
 /// The same by whoever tidies up, where no call for that domain ever comes.
