@@ -58,6 +58,7 @@ use crate::model::names::MdevUuid;
 
 mod entries;
 mod flight;
+mod guests;
 mod lock;
 mod swaps;
 mod sweep;

@@ -316,6 +316,7 @@ impl Preparation<'_> {
         Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
             .until(deadline)
             .running_as(own)
+            .sparing(self.machine.timeouts.gone)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
             .without(&self.lost)

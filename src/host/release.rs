@@ -11,7 +11,8 @@ use super::pools::swap::{self, PutBackError};
 use super::processes;
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
-use crate::model::claim::{Claimant, Holdings, ProcessId, Record};
+use super::sysfs;
+use crate::model::claim::{Claimant, Holdings, ProcessId, Record, goes_by_itself};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -74,7 +75,7 @@ pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<Rele
 /// All that is left, and why.
 pub fn release_and_wait(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
-    let drop_unlocked = || drop_claims(&ledger, claimant);
+    let drop_unlocked = || drop_claims(machine, &ledger, claimant);
     release_those(machine, claimant, Pace::Done, (|_| true, || true), drop_unlocked)
 }
 
@@ -100,15 +101,18 @@ pub fn release_for(
     let drop_unlocked = || {
         // Of one that is orphaned they are of no worth by themselves, and it cannot be told from what comes just now.
         if !is_orphaned() {
-            drop_claims(&ledger, claimant);
+            drop_claims(machine, &ledger, claimant);
         }
     };
     release_those(machine, claimant, Pace::Soon, (is_meant, || true), drop_unlocked)
 }
 
 /// Drops all claims of a claimant whose locks are not to be had: that needs none, and all others see that it has ended.
-fn drop_claims(ledger: &Ledger<'_>, claimant: Claimant) {
+fn drop_claims(machine: &Machine<'_>, ledger: &Ledger<'_>, claimant: Claimant) {
     for uuid in holdings(ledger, claimant).unwrap_or_default() {
+        if ledger.record(uuid).is_ok_and(|record| record.is_none()) {
+            note_guests_end(machine, ledger, uuid);
+        }
         if let Err(error) = ledger.drop_claim(uuid, claimant) {
             log::error!(uuid:%; "{}", chain(&error));
         }
@@ -266,10 +270,18 @@ pub fn give_back(
             swap::reserve(machine, ledger, uuid)?;
             remove::remove(machine, ledger, record)?;
         }
-        None => {}
+        None => note_guests_end(machine, ledger, uuid),
     }
     swap::put_back(machine, ledger, uuid)?;
     Ok(Given::Back)
+}
+
+/// Notes that a device which somebody else made has had its last guest, where its driver cleans up after each.
+pub(super) fn note_guests_end(machine: &Machine<'_>, ledger: &Ledger<'_>, uuid: MdevUuid) {
+    let active = sysfs::active(&machine.root, uuid).ok().flatten();
+    if active.is_some_and(|active| goes_by_itself(&active.mdev_type)) {
+        ledger.note_guests_end(&machine.root, uuid);
+    }
 }
 
 fn is_for_later(machine: &Machine<'_>, record: &Record) -> bool {

@@ -111,6 +111,8 @@ pub struct Survey<'a> {
     is_hasty: bool,
     /// The process of a domain that runs, and that this is for.
     own: Option<u32>,
+    /// For so long a driver may be cleaning up after a guest.
+    gone: Duration,
 }
 
 impl<'a> Survey<'a> {
@@ -134,6 +136,7 @@ impl<'a> Survey<'a> {
             known: 0,
             is_hasty: false,
             own: None,
+            gone: Duration::ZERO,
         }
     }
 
@@ -214,6 +217,13 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn running_as(mut self, own: Option<ProcessId>) -> Self {
         self.own = own.map(|own| own.pid);
+        self
+    }
+
+    /// The same for a start, which leaves a device alone for so long after its last guest, where its driver cleans up.
+    #[must_use]
+    pub fn sparing(mut self, gone: Duration) -> Self {
+        self.gone = gone;
         self
     }
 
@@ -373,6 +383,11 @@ impl Inventory for Survey<'_> {
     fn users(&self, uuid: MdevUuid) -> Vec<String> {
         let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
         users.iter().map(ToString::to_string).collect()
+    }
+
+    fn is_resting(&self, uuid: MdevUuid) -> bool {
+        let since = self.ledger.since_last_guest(self.root, uuid);
+        since.is_some_and(|since| since < self.gone)
     }
 
     fn other_users(&self, uuid: MdevUuid) -> Vec<String> {

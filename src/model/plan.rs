@@ -72,7 +72,7 @@ pub enum Wait {
     LateMembers(Vec<(TypeName, Vec<Glob>)>),
     /// Other calls are making or removing these just now, and there may be room afterwards.
     Others(Vec<MdevUuid>),
-    /// Other calls are at work on these of a pool's own, which may be idle afterwards.
+    /// Other calls are at work on these, or their drivers are, which may be idle afterwards.
     Busy(Vec<MdevUuid>),
 }
 
@@ -325,6 +325,9 @@ impl Planner<'_> {
     fn decide_used(&self, uuid: MdevUuid) -> Option<Action> {
         if self.inventory.has_already(uuid) {
             return None;
+        }
+        if self.patience == Patience::Waiting && self.inventory.is_resting(uuid) {
+            return Some(Action::Wait(Wait::Busy(vec![uuid])));
         }
         let users = self.inventory.other_users(uuid);
         match self.patience {

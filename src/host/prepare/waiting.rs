@@ -77,10 +77,12 @@ impl Preparation<'_> {
                 });
             }
             Wait::Busy(devices) => {
-                log::debug!(uuid:%; "waiting for {} devices that others are at work on", devices.len());
+                log::debug!(uuid:%; "waiting for {} devices that others, or drivers, are at work on", devices.len());
+                let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
+                    .sparing(self.machine.timeouts.gone);
                 until.poll(|| {
-                    let mut devices = devices.iter();
-                    devices.any(|device| !self.ledger.is_busy(*device)).then_some(())
+                    let is_free = |device: &MdevUuid| !survey.is_busy(*device) && !survey.is_resting(*device);
+                    devices.iter().any(is_free).then_some(())
                 });
             }
             Wait::Room(Place { parent, .. }) => {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::run::host::eventually;
 use crate::support::Snapshot;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -257,6 +257,41 @@ fn what_the_kernel_does_not_make_is_tried_ever_less_often() {
     eventually("all is given back", || {
         host.devices() == [place(IDLE), place(OTHER)]
     });
+}
+
+/// NVIDIA's driver cleans up after each guest, and for some seconds nothing is to be done with the device.
+#[test]
+fn one_of_nvidias_is_left_alone_for_a_while_after_its_last_guest() {
+    let gpu = "0000:41:00.0";
+    for next in ["one that takes its place", "one that has it, too"] {
+        let host = Host::new();
+        host.timeouts("gone = 2\nclaim = 30\nhook = 60")
+            .nvidia(gpu)
+            .definition(gpu, IDLE, "nvidia-222", &[])
+            .active(gpu, "nvidia-222", IDLE);
+        host.pool("p", &format!("[[member]]\ndevice = '{IDLE}'\nreplace = true\n"));
+        let first = Domain::new("first", 9).with(IDLE);
+        host.prepare(&first).done();
+        // Nobody has had it before.
+        host.domain("first", &first.uuid, 4711);
+        host.kill(4711).forget_domain("first");
+        host.release(&first).done();
+        let began = Instant::now();
+        let second = match next {
+            "one that takes its place" => vm(1, &["p"]),
+            _ => Domain::new("second", 10).with(IDLE),
+        };
+        host.prepare(&second).done();
+        assert!(
+            began.elapsed() >= Duration::from_millis(1500),
+            "{next}: {:?}",
+            began.elapsed()
+        );
+        host.release(&second).done();
+        eventually("it is back", || {
+            host.devices() == [format!("{IDLE} nvidia-222 {gpu}")]
+        });
+    }
 }
 
 /// The same by whoever tidies up, where no call for that domain ever comes.
