@@ -306,6 +306,7 @@ impl Planner<'_> {
         match self.patience {
             _ if users.is_empty() => self.create(wanted, defined, Some(record)),
             Patience::Waiting => Action::Wait(Wait::Users),
+            Patience::Exhausted if is_wanted => Action::Refuse(Refusal::Used { users }, None),
             Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
         }
     }

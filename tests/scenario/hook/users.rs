@@ -44,6 +44,22 @@ fn one_that_was_left_is_not_given_to_the_next() {
     host.assert_ledger_empty();
 }
 
+/// One that would be made anew in any case, as its driver has to clean up.
+#[test]
+fn one_of_nvidias_that_was_left_is_not_called_half_made() {
+    let (host, vm) = defined("claim = 0.2\nidle = 0.2\ngone = 0.2\nretry = 0");
+    let gpu = "0000:41:00.0";
+    fs::remove_dir_all(host.at("etc/mdevctl.d")).expect("definitions");
+    host.nvidia(gpu).definition(gpu, A, "nvidia-222", &[]);
+    host.prepare(&vm).done();
+    stuck(&host);
+    assert!(!host.release(&vm).succeeded());
+    let next = Domain::new("vm2", 2).with(A);
+    host.prepare(&next).refused(&refusal("vm2"));
+    host.kill(4711);
+    host.prepare(&next).done();
+}
+
 /// One that somebody else made, and uses.
 #[test]
 fn one_of_somebody_elses_is_not_adopted() {
