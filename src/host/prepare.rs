@@ -257,12 +257,16 @@ impl Preparation<'_> {
     /// What could not be given back is told.
     fn give_back_unwanted(&self, held: &[MdevUuid]) -> Vec<MdevUuid> {
         let mut left = Vec::new();
+        let begun = Instant::now();
         for uuid in held
             .iter()
             .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
         {
             let (claimant, pace) = (self.request.claimant, Pace::Done);
-            if let Err(error) = release::give_back(&self.machine, self.ledger, claimant, *uuid, pace) {
+            // Their drivers clean up at the same time.
+            let mut machine = self.machine.clone();
+            machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
+            if let Err(error) = release::give_back(&machine, self.ledger, claimant, *uuid, pace) {
                 log::warn!(uuid:%; "{}", release::chain(&error));
                 left.push(*uuid);
             }

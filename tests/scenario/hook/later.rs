@@ -107,6 +107,25 @@ fn several_of_one_domain_go_together() {
     before.without(&["etc"]).assert_unchanged(&after);
 }
 
+/// So at a start that wants none of them any more, after one whose end nobody saw.
+#[test]
+fn several_that_are_not_wanted_any_more_go_together() {
+    let (host, vm) = a_gpu("gone = 2\nhook = 20");
+    let mut had = vm.clone();
+    for number in 1..6 {
+        let uuid = format!("d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd{number:02}");
+        host.definition(GPU, &uuid, "nvidia-222", &[]);
+        had = had.with(&uuid);
+    }
+    host.prepare(&had).done();
+    let began = Instant::now();
+    host.prepare(&vm).done();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")]);
+    host.release(&vm).done();
+    all_is_given_back(&host);
+}
+
 /// Its room is somebody else's as soon as it is gone.
 #[test]
 fn another_domain_waits_for_the_room_of_one_that_goes() {
