@@ -138,6 +138,11 @@ impl Call<'_> {
 
     fn release(self) -> anyhow::Result<()> {
         let ledger = Ledger::look(&self.root, self.kernel);
+        if !ledger.exists() {
+            return Ok(());
+        }
+        // While it is there to be seen.
+        let daemon = daemons::calling(&self.root);
         let Ok(claimants) = self.find(&ledger) else {
             // Whoever may not read the ledger has nothing in it.
             return Ok(());
@@ -151,7 +156,8 @@ impl Call<'_> {
         let machine = self.machine(settings);
         let mut errors = Vec::new();
         for claimant in claimants {
-            errors.extend(release::release(&machine, claimant).err().into_iter().flatten());
+            let released = release::release_for(&machine, claimant, daemon);
+            errors.extend(released.err().into_iter().flatten());
         }
         let mut errors = errors.iter().map(|error| release::chain(error));
         let Some(first) = errors.next() else { return Ok(()) };
@@ -162,9 +168,6 @@ impl Call<'_> {
     /// The claimants that a `release` is about: the domain of the UUID in the XML, or, where that does not tell,
     /// those of its name.
     fn find(&self, ledger: &Ledger<'_>) -> anyhow::Result<Vec<Claimant>> {
-        if !ledger.exists() {
-            return Ok(Vec::new());
-        }
         if let Some(uuid) = self.read_uuid() {
             return Ok(vec![Claimant::Domain(uuid)]);
         }

@@ -68,6 +68,14 @@ pub enum CalloutError {
     },
 }
 
+impl CalloutError {
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, CalloutError::TimedOut { .. } | CalloutError::NoTime { .. })
+    }
+}
+
 /// The scripts around one act on one device, from before it until after it.
 #[must_use = "the scripts are to be told the end"]
 pub struct Callouts<'a> {

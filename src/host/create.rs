@@ -86,6 +86,23 @@ impl CreateError {
             _ => false,
         }
     }
+
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            CreateError::Unanswered { source, .. } | CreateError::Attribute { source, .. } => {
+                matches!(source, WriteError::TimedOut | WriteError::NotTried)
+            }
+            CreateError::Callout(error) => error.may_pass(),
+            CreateError::Lock(error) => error.may_pass(),
+            CreateError::NoWay { cause, .. } => cause.may_pass(),
+            CreateError::Refused { .. }
+            | CreateError::Vanished
+            | CreateError::NoNode { .. }
+            | CreateError::Ledger(_) => false,
+        }
+    }
 }
 
 /// What the kernel means by refusing a creation: `drivers/vfio/mdev` and its drivers.

@@ -27,6 +27,11 @@ use super::reconcile::{self, Mode as How};
 use super::release::chain;
 use crate::model::claim::Claimant;
 use crate::model::leftover::{Hindrance, Leftover, Outcome};
+use crate::model::names::MdevUuid;
+
+mod rests;
+
+use rests::Rests;
 
 /// So long it waits between two looks, ever longer.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -110,6 +115,7 @@ fn give_back(
     let mut waiting: BTreeMap<Claimant, Deadline> =
         own.map(|own| (own, Deadline::after(retry))).into_iter().collect();
     let mut pause = PAUSES.0;
+    let mut rests = Rests::default();
     loop {
         let asked = asked()?;
         if !asked.is_empty() {
@@ -117,7 +123,7 @@ fn give_back(
         }
         let end = Deadline::after(retry);
         waiting.extend(asked.into_iter().map(|asked| (asked, end)));
-        waiting.retain(|claimant, end| is_left(machine, *claimant, *end));
+        waiting.retain(|claimant, end| is_left(machine, &mut rests, *claimant, *end));
         let Some(first) = waiting.values().min() else {
             return Ok(());
         };
@@ -127,8 +133,8 @@ fn give_back(
 }
 
 /// Whether it is worth looking again at what a claimant has left.
-fn is_left(machine: &Machine<'_>, claimant: Claimant, end: Deadline) -> bool {
-    let left = match look_and_act(machine, claimant) {
+fn is_left(machine: &Machine<'_>, rests: &mut Rests, claimant: Claimant, end: Deadline) -> bool {
+    let left = match look_and_act(machine, rests, claimant) {
         Some(left) if is_worth_waiting(&left) => left,
         Some(_) | None => return false,
     };
@@ -142,10 +148,17 @@ fn is_left(machine: &Machine<'_>, claimant: Claimant, end: Deadline) -> bool {
 }
 
 /// What is left, none where that is nothing, or cannot be told.
-fn look_and_act(machine: &Machine<'_>, claimant: Claimant) -> Option<Vec<Leftover>> {
+fn look_and_act(machine: &Machine<'_>, rests: &mut Rests, claimant: Claimant) -> Option<Vec<Leftover>> {
     let mut left = reconcile::claimant(machine, claimant, How::DryRun).ok()?;
-    if left.iter().any(|one| one.outcome.hindrance().is_none()) {
+    let can_be_tried = |one: &&Leftover| one.outcome.hindrance().is_none();
+    let tried: Vec<MdevUuid> = left
+        .iter()
+        .filter(can_be_tried)
+        .filter_map(|one| one.uuid)
+        .collect();
+    if rests.apply(&mut left) {
         left = reconcile::claimant(machine, claimant, How::Act).ok()?;
+        rests.note(&tried, &left);
     }
     left.retain(|one| one.outcome.hindrance().is_some());
     (!left.is_empty()).then_some(left)

@@ -59,6 +59,7 @@ use crate::model::names::MdevUuid;
 
 mod entries;
 mod flight;
+mod guests;
 mod lock;
 mod spare;
 mod swaps;

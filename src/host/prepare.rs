@@ -15,7 +15,7 @@ use super::remove;
 use super::survey::Survey;
 use super::sysfs;
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claimant, ProcessId};
+use crate::model::claim::{Claimant, ProcessId, State};
 use crate::model::inventory::Together;
 use crate::model::names::{MdevUuid, ParentName, TypeName};
 use crate::model::plan::{self, Action, Patience, Place, Plan, Wait, Wanted};
@@ -223,10 +223,19 @@ impl Preparation<'_> {
 
     /// Takes away what is to be made anew; its room counts when the plan is made again.
     fn clear(&self, plan: &Plan) -> Result<(), PrepareError> {
+        let begun = Instant::now();
         for (wanted, action) in &plan.devices {
             if let Action::Remake(old, _) = action {
-                log::warn!(uuid:% = wanted.uuid; "{} is there half made, or not as defined any more; it is made anew", wanted.uuid);
-                remove::remove(&self.machine, self.ledger, old.clone()).map_err(|cause| {
+                let uuid = wanted.uuid;
+                if old.state == State::Ready && old.goes_by_itself() {
+                    log::info!(uuid:%; "the driver of {} may still be cleaning up {uuid} after its last guest; it is made anew", old.parent);
+                } else {
+                    log::warn!(uuid:%; "{uuid} is there half made, or not as defined any more; it is made anew");
+                }
+                // Their drivers clean up at the same time.
+                let mut machine = self.machine.clone();
+                machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
+                remove::remove(&machine, self.ledger, old.clone()).map_err(|cause| {
                     PrepareError::Leftover {
                         uuid: wanted.uuid,
                         cause,
@@ -249,12 +258,16 @@ impl Preparation<'_> {
     /// What could not be given back is told.
     fn give_back_unwanted(&self, held: &[MdevUuid]) -> Vec<MdevUuid> {
         let mut left = Vec::new();
+        let begun = Instant::now();
         for uuid in held
             .iter()
             .filter(|held| self.request.wanted.iter().all(|wanted| wanted.uuid != **held))
         {
             let (claimant, pace) = (self.request.claimant, Pace::Done);
-            if let Err(error) = release::give_back(&self.machine, self.ledger, claimant, *uuid, pace) {
+            // Their drivers clean up at the same time.
+            let mut machine = self.machine.clone();
+            machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
+            if let Err(error) = release::give_back(&machine, self.ledger, claimant, *uuid, pace) {
                 log::warn!(uuid:%; "{}", release::chain(&error));
                 left.push(*uuid);
             }
@@ -299,9 +312,15 @@ impl Preparation<'_> {
     }
 
     fn survey(&self) -> Survey<'_> {
+        let own = match self.request.extent {
+            Extent::All => None,
+            Extent::More => self.request.asker,
+        };
         Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
             .until(self.machine.deadline, self.machine.timeouts.write)
             .passing_over(&self.silent)
+            .running_as(own)
+            .sparing(self.machine.timeouts.gone)
             .placing(&self.machine.cordon, self.request.affinity.clone())
             .after(&self.refused)
             .without(&self.lost)

@@ -83,6 +83,19 @@ pub fn claimant(machine: &Machine<'_>, claimant: Claimant, mode: Mode) -> Result
     Ok(reconciler.leftovers)
 }
 
+/// Sees to those devices of ours that nobody claims and nobody is at work on; tells what there was.
+pub fn unclaimed(machine: &Machine<'_>, is_meant: impl Fn(&Record) -> bool) -> Vec<Leftover> {
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let mut reconciler = Reconciler::new(machine, &ledger, Mode::Act);
+    for uuid in ledger.recorded() {
+        let record = ledger.record(uuid).ok().flatten();
+        if record.is_some_and(|record| is_meant(&record)) && !ledger.is_busy(uuid) {
+            reconciler.record(uuid);
+        }
+    }
+    reconciler.leftovers
+}
+
 /// All claimants, and what the claims say that they claim.
 fn by_claimant(entries: &Entries) -> BTreeMap<Claimant, BTreeSet<MdevUuid>> {
     let mut claimants: BTreeMap<Claimant, BTreeSet<MdevUuid>> = BTreeMap::new();

@@ -1,16 +1,18 @@
 //! Takes back what a claimant had, from the ledger alone, and never stops half-way.
 
 use std::error::Error;
+use std::time::Instant;
 
 use super::detached;
-use super::kernel::WriteError;
 use super::ledger::{Ledger, LedgerError, LockError};
 use super::life;
 use super::machine::Machine;
 use super::pools::swap::{self, PutBackError};
+use super::processes;
 use super::remove::{self, RemoveError};
 use super::standing::{Standing, standing};
-use crate::model::claim::{Claimant, Holdings, Record};
+use super::sysfs;
+use crate::model::claim::{Claimant, Holdings, ProcessId, Record, goes_by_itself};
 use crate::model::names::MdevUuid;
 use crate::model::settings::Timeouts;
 
@@ -36,19 +38,10 @@ impl ReleaseError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Remove(error) => match error {
-                RemoveError::InUse { .. }
-                | RemoveError::Lingering { .. }
-                | RemoveError::Unknown { .. }
-                | RemoveError::Creating { .. } => true,
-                RemoveError::Kernel { source, .. } => {
-                    matches!(source, WriteError::TimedOut | WriteError::NotTried)
-                }
-                RemoveError::Lock(error) => error.may_pass(),
-                RemoveError::Callout { .. } | RemoveError::Ledger(_) => false,
-            },
+            Self::Remove(error) => error.may_pass(),
+            Self::PutBack(error) => error.may_pass(),
             Self::Lock(error) => error.may_pass(),
-            Self::PutBack(_) | Self::Ledger(_) => false,
+            Self::Ledger(_) => false,
         }
     }
 }
@@ -72,7 +65,58 @@ pub fn chain(error: &dyn Error) -> String {
 /// # Errors
 /// All that is left, and why.
 pub fn release(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Soon, |_| true, || true)
+    release_for(machine, claimant, None)
+}
+
+/// The same, which waits for the end of all of it as long as a call may take: by a process that nobody waits for, and with
+/// whom all that it starts may end.
+///
+/// # Errors
+/// All that is left, and why.
+pub fn release_and_wait(machine: &Machine<'_>, claimant: Claimant) -> Result<(), Vec<ReleaseError>> {
+    let ledger = Ledger::look(&machine.root, machine.kernel);
+    let drop_unlocked = || drop_claims(machine, &ledger, claimant);
+    release_those(machine, claimant, Pace::Done, (|_| true, || true), drop_unlocked)
+}
+
+/// The same as [`release`], as a libvirt daemon has asked for it. Once that has ended, its claimant may have started anew, by another
+/// daemon: then what it claims by that one stays.
+///
+/// # Errors
+/// All that is left, and why.
+pub fn release_for(
+    machine: &Machine<'_>,
+    claimant: Claimant,
+    asker: Option<ProcessId>,
+) -> Result<(), Vec<ReleaseError>> {
+    let root = &machine.root;
+    let ledger = Ledger::look(root, machine.kernel);
+    let is_orphaned = || asker.is_some_and(|asker| !processes::runs(root, asker));
+    let is_over = |uuid| match ledger.claim(uuid, claimant) {
+        Ok(Some(claim)) => life::of_claimant(root, machine.kernel, claimant, &claim).is_over(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    let is_meant = |uuid| !is_orphaned() || is_over(uuid);
+    let drop_unlocked = || {
+        // Of one that is orphaned they are of no worth by themselves, and it cannot be told from what comes just now.
+        if !is_orphaned() {
+            drop_claims(machine, &ledger, claimant);
+        }
+    };
+    release_those(machine, claimant, Pace::Soon, (is_meant, || true), drop_unlocked)
+}
+
+/// Drops all claims of a claimant whose locks are not to be had: that needs none, and all others see that it has ended.
+fn drop_claims(machine: &Machine<'_>, ledger: &Ledger<'_>, claimant: Claimant) {
+    for uuid in holdings(ledger, claimant).unwrap_or_default() {
+        if ledger.record(uuid).is_ok_and(|record| record.is_none()) {
+            note_guests_end(machine, ledger, uuid);
+        }
+        if let Err(error) = ledger.drop_claim(uuid, claimant) {
+            log::error!(uuid:%; "{}", chain(&error));
+        }
+    }
 }
 
 /// The same for some of a claimant's devices, whose going is waited for; it keeps the others. Nothing is done where
@@ -86,15 +130,16 @@ pub fn release_some(
     devices: &[MdevUuid],
     may: impl FnOnce() -> bool,
 ) -> Result<(), Vec<ReleaseError>> {
-    release_those(machine, claimant, Pace::Done, |uuid| devices.contains(&uuid), may)
+    let is_meant = |uuid| devices.contains(&uuid);
+    release_those(machine, claimant, Pace::Done, (is_meant, may), || {})
 }
 
 fn release_those(
     machine: &Machine<'_>,
     claimant: Claimant,
     pace: Pace,
-    is_meant: impl Fn(MdevUuid) -> bool,
-    may: impl FnOnce() -> bool,
+    terms: (impl Fn(MdevUuid) -> bool, impl FnOnce() -> bool),
+    without_locks: impl FnOnce(),
 ) -> Result<(), Vec<ReleaseError>> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
     if !ledger.has_holdings(claimant) {
@@ -102,7 +147,10 @@ fn release_those(
     }
     machine.kernel.ready();
     let mut is_left = false;
-    let released = try_release(machine, &ledger, claimant, pace, (is_meant, may), &mut is_left);
+    let released = try_release(machine, &ledger, claimant, pace, terms, &mut is_left);
+    if matches!(released, Err(ReleaseError::Lock(_))) {
+        without_locks();
+    }
     let errors = released.unwrap_or_else(|error| vec![error]);
     // Its locks are let go of by now.
     if is_left || errors.iter().any(ReleaseError::may_pass) {
@@ -130,8 +178,12 @@ fn try_release(
         return Ok(Vec::new());
     }
     let mut errors = Vec::new();
+    let begun = Instant::now();
     for uuid in held {
-        match give_back(machine, ledger, claimant, uuid, pace) {
+        let mut machine = machine.clone();
+        // Their guest has ended, and their drivers have been cleaning up since then, all of them.
+        machine.timeouts.gone = machine.timeouts.gone.saturating_sub(begun.elapsed());
+        match give_back(&machine, ledger, claimant, uuid, pace) {
             Ok(Given::Back) => {}
             Ok(Given::Later) => *is_left = true,
             Err(error) => errors.push(error),
@@ -219,10 +271,18 @@ pub fn give_back(
             swap::reserve(machine, ledger, uuid)?;
             remove::remove(machine, ledger, record)?;
         }
-        None => {}
+        None => note_guests_end(machine, ledger, uuid),
     }
     swap::put_back(machine, ledger, uuid)?;
     Ok(Given::Back)
+}
+
+/// Notes that a device which somebody else made has had its last guest, where its driver cleans up after each.
+pub(super) fn note_guests_end(machine: &Machine<'_>, ledger: &Ledger<'_>, uuid: MdevUuid) {
+    let active = sysfs::active(&machine.root, uuid).ok().flatten();
+    if active.is_some_and(|active| goes_by_itself(&active.mdev_type)) {
+        ledger.note_guests_end(&machine.root, uuid);
+    }
 }
 
 fn is_for_later(machine: &Machine<'_>, record: &Record) -> bool {

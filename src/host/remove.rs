@@ -89,6 +89,22 @@ pub enum RemoveError {
     Lock(#[from] LockError),
 }
 
+impl RemoveError {
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::Lingering { .. } | Self::Unknown { .. } | Self::Creating { .. } => {
+                true
+            }
+            Self::Kernel { source, .. } => matches!(source, WriteError::TimedOut | WriteError::NotTried),
+            Self::Lock(error) => error.may_pass(),
+            Self::Callout { cause, .. } => cause.may_pass(),
+            Self::Ledger(_) => false,
+        }
+    }
+}
+
 fn shown(users: &[User]) -> String {
     let users: Vec<String> = users.iter().map(ToString::to_string).collect();
     users.join(", ")

@@ -171,7 +171,7 @@ impl Supervisor<'_> {
     }
 
     fn give_back(&self, claimant: Claimant) -> Vec<ReleaseError> {
-        release::release(&self.machine(), claimant)
+        release::release_and_wait(&self.machine(), claimant)
             .err()
             .unwrap_or_default()
     }

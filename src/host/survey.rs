@@ -17,7 +17,7 @@ use super::release;
 use super::root::Root;
 use super::sysfs::{self, Unanswered};
 use crate::model::affinity::Affinity;
-use crate::model::claim::{Claim, Claimant, Holder, Record, State};
+use crate::model::claim::{Claim, Claimant, Holder, ProcessId, Record, State};
 use crate::model::definition::Definition;
 use crate::model::inventory::{Active, Defined, Inventory, MadeWay, Neighbour, Offer, ParentState, Together};
 use crate::model::names::{MdevUuid, ParentName, PoolName, TypeName};
@@ -113,6 +113,10 @@ pub struct Survey<'a> {
     unasked: RefCell<BTreeSet<ParentName>>,
     /// Nobody is asked any more once one has not answered.
     is_hasty: bool,
+    /// The process of a domain that runs, and that this is for.
+    own: Option<u32>,
+    /// For so long a driver may be cleaning up after a guest.
+    gone: Duration,
 }
 
 impl<'a> Survey<'a> {
@@ -137,6 +141,8 @@ impl<'a> Survey<'a> {
             known: 0,
             unasked: RefCell::new(BTreeSet::new()),
             is_hasty: false,
+            own: None,
+            gone: Duration::ZERO,
         }
     }
 
@@ -217,6 +223,20 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn beside(mut self, besides: &[MdevUuid]) -> Self {
         self.besides = besides.to_vec();
+        self
+    }
+
+    /// The same for a domain that runs, as this process: what it has open, nobody else has.
+    #[must_use]
+    pub fn running_as(mut self, own: Option<ProcessId>) -> Self {
+        self.own = own.map(|own| own.pid);
+        self
+    }
+
+    /// The same for a start, which leaves a device alone for so long after its last guest, where its driver cleans up.
+    #[must_use]
+    pub fn sparing(mut self, gone: Duration) -> Self {
+        self.gone = gone;
         self
     }
 
@@ -383,6 +403,28 @@ impl Inventory for Survey<'_> {
     fn users(&self, uuid: MdevUuid) -> Vec<String> {
         let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
         users.iter().map(ToString::to_string).collect()
+    }
+
+    fn is_resting(&self, uuid: MdevUuid) -> bool {
+        let since = self.ledger.since_last_guest(self.root, uuid);
+        since.is_some_and(|since| since < self.gone)
+    }
+
+    fn other_users(&self, uuid: MdevUuid) -> Vec<String> {
+        let users = processes::users(self.root, &sysfs::nodes(self.root, uuid));
+        let others = users.iter().filter(|user| Some(user.pid) != self.own);
+        others.map(ToString::to_string).collect()
+    }
+
+    fn has_already(&self, uuid: MdevUuid) -> bool {
+        // What cannot be read of its own claim is written anew.
+        let claim = |claimant| self.ledger.claim(uuid, claimant).ok().flatten();
+        let own = self
+            .claimant
+            .and_then(|claimant| Some((claimant, claim(claimant)?)));
+        own.is_some_and(|(claimant, claim)| {
+            !life::of_claimant(self.root, self.ledger.kernel(), claimant, &claim).is_over()
+        })
     }
 
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder> {

@@ -131,8 +131,14 @@ impl Record {
     /// types are named `nvidia-NUMBER`.
     #[must_use]
     pub fn goes_by_itself(&self) -> bool {
-        self.mdev_type.as_str().starts_with("nvidia-")
+        goes_by_itself(&self.mdev_type)
     }
+}
+
+/// The same of any device of a type.
+#[must_use]
+pub fn goes_by_itself(mdev_type: &TypeName) -> bool {
+    mdev_type.as_str().starts_with("nvidia-")
 }
 
 /// What a record is about.

@@ -32,6 +32,21 @@ pub trait Inventory {
     /// The processes that use an active device, for people.
     fn users(&self, uuid: MdevUuid) -> Vec<String>;
 
+    /// Whether the driver of a device that somebody else made may still be cleaning up after its last guest.
+    fn is_resting(&self, _uuid: MdevUuid) -> bool {
+        false
+    }
+
+    /// As [`Inventory::users`], without those of the domain that asks, where that runs and wants more.
+    fn other_users(&self, uuid: MdevUuid) -> Vec<String> {
+        self.users(uuid)
+    }
+
+    /// Whether the one who asks has a device already: it claims it, and that claim counts.
+    fn has_already(&self, _uuid: MdevUuid) -> bool {
+        false
+    }
+
     /// Who else claims a device.
     fn holders(&self, uuid: MdevUuid) -> Vec<Holder>;
 

@@ -62,7 +62,7 @@ pub enum Wait {
     Creation(ParentName),
     /// The device is on its way out.
     Removal(ParentName),
-    /// The device is to be made anew, and somebody still uses it.
+    /// Somebody uses the device who has no claim to it.
     Users,
     /// There is no room on this parent, but one that has ended is about to give its back.
     Room(Place),
@@ -72,7 +72,7 @@ pub enum Wait {
     LateMembers(Vec<(TypeName, Vec<Glob>)>),
     /// Other calls are making or removing these just now, and there may be room afterwards.
     Others(Vec<MdevUuid>),
-    /// Other calls are at work on these of a pool's own, which may be idle afterwards.
+    /// Other calls are at work on these, or their drivers are, which may be idle afterwards.
     Busy(Vec<MdevUuid>),
 }
 
@@ -161,7 +161,14 @@ pub fn plan(wanted: &[Wanted], inventory: &dyn Inventory, patience: Patience) ->
 fn to_be_remade(wanted: &Wanted, inventory: &dyn Inventory) -> Option<Record> {
     let record = inventory.record(wanted.uuid)?;
     let active = inventory.active(wanted.uuid)?;
-    (is_ours(&record, &active) && !is_wanted_so(&record, wanted, inventory)).then_some(record)
+    let is_kept = is_wanted_so(&record, wanted, inventory) && !may_be_going(&record, inventory);
+    (is_ours(&record, &active) && !is_kept).then_some(record)
+}
+
+/// Whether a device of ours may still be cleaned up after a guest, or about to go by itself: whoever had it has ended, and
+/// nobody knows for how long that has been so. The next guest would find it gone, or could not open it.
+fn may_be_going(record: &Record, inventory: &dyn Inventory) -> bool {
+    record.goes_by_itself() && !inventory.has_already(record.uuid)
 }
 
 /// Whether a device of ours is whole and, where something says what it is to be, so.
@@ -265,9 +272,9 @@ impl Planner<'_> {
                 Some(refusal) => Action::Refuse(refusal, None),
                 // One of a pool's own, say, picked before.
                 None if wanted.origin.pool().is_some() => {
-                    decide_others(wanted, &self.inventory.definitions(wanted.uuid), active)
+                    self.decide_others(wanted, &self.inventory.definitions(wanted.uuid), active)
                 }
-                None => decide_others(wanted, &defined, active),
+                None => self.decide_others(wanted, &defined, active),
             },
             (None, Some(record)) if self.inventory.lingers(wanted.uuid, &record.parent) => {
                 self.decide_lingering(record.parent)
@@ -283,7 +290,8 @@ impl Planner<'_> {
         active: Active,
         record: Record,
     ) -> Action {
-        if is_wanted_so(&record, wanted, self.inventory) {
+        let is_wanted = is_wanted_so(&record, wanted, self.inventory);
+        if is_wanted && !may_be_going(&record, self.inventory) {
             return match model_mismatch(
                 wanted.model,
                 &active.parent,
@@ -291,14 +299,42 @@ impl Planner<'_> {
                 &active.device_api,
             ) {
                 Some(refusal) => Action::Refuse(refusal, None),
-                None => Action::Keep(active),
+                None => self.decide_used(wanted.uuid).unwrap_or(Action::Keep(active)),
             };
         }
         let users = self.inventory.users(wanted.uuid);
         match self.patience {
             _ if users.is_empty() => self.create(wanted, defined, Some(record)),
             Patience::Waiting => Action::Wait(Wait::Users),
+            Patience::Exhausted if is_wanted => Action::Refuse(Refusal::Used { users }, None),
             Patience::Exhausted => Action::Refuse(Refusal::InUse { users }, None),
+        }
+    }
+
+    /// What is done about a device that somebody else made.
+    fn decide_others(&self, wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
+        match decide_others(wanted, defined, active) {
+            Action::Adopt(active, adoption) => self
+                .decide_used(wanted.uuid)
+                .unwrap_or(Action::Adopt(active, adoption)),
+            other => other,
+        }
+    }
+
+    /// What is done about a device that is as it should be, while somebody uses it whom nobody knows of: a QEMU that its
+    /// domain has given up, or somebody else's. The next one could not open it.
+    fn decide_used(&self, uuid: MdevUuid) -> Option<Action> {
+        if self.inventory.has_already(uuid) {
+            return None;
+        }
+        if self.patience == Patience::Waiting && self.inventory.is_resting(uuid) {
+            return Some(Action::Wait(Wait::Busy(vec![uuid])));
+        }
+        let users = self.inventory.other_users(uuid);
+        match self.patience {
+            _ if users.is_empty() => None,
+            Patience::Waiting => Some(Action::Wait(Wait::Users)),
+            Patience::Exhausted => Some(Action::Refuse(Refusal::Used { users }, None)),
         }
     }
 
@@ -379,7 +415,7 @@ fn model_mismatch(
     })
 }
 
-/// What to do about a device that somebody else made.
+/// The same, whoever uses it.
 fn decide_others(wanted: &Wanted, defined: &[Defined], active: Active) -> Action {
     if let Some(refusal) = model_mismatch(
         wanted.model,

@@ -198,6 +198,15 @@ pub enum Refusal {
         /// Who uses it.
         users: Vec<String>,
     },
+    /// It is as it should be, and somebody uses it who has no claim to it.
+    #[error(
+        "it is in use by {}; end that first, or give this domain another device",
+        List(users)
+    )]
+    Used {
+        /// Who uses it.
+        users: Vec<String>,
+    },
     /// Its driver is at its creation, and does not come to an end.
     #[error(
         "the driver of {parent} is still making it, for a start that was given up; try again, or look at the kernel's log (dmesg)"
@@ -344,6 +353,7 @@ impl Refusal {
             | Refusal::Claimed { .. }
             | Refusal::Starting { .. }
             | Refusal::InUse { .. }
+            | Refusal::Used { .. }
             | Refusal::Creating { .. }
             | Refusal::Removing { .. }
             | Refusal::Cordoned { .. }
@@ -374,7 +384,7 @@ impl Refusal {
             Refusal::Claimed { .. } | Refusal::Starting { .. } => "claimed",
             Refusal::Creating { .. } => "creating",
             Refusal::Removing { .. } => "removing",
-            Refusal::InUse { .. } => "in-use",
+            Refusal::InUse { .. } | Refusal::Used { .. } => "in-use",
             Refusal::Cordoned { .. } => "cordoned",
             Refusal::Far { .. } => "numa",
             Refusal::Limit { .. } => "limit",

@@ -36,7 +36,7 @@ const OTHER_FILES: [(&str, &str); 2] = [
 ];
 
 /// Texts that say that all is well, or are no text for people.
-const NOT_ERRORS: [&str; 32] = [
+const NOT_ERRORS: [&str; 33] = [
     "there before, left standing:",
     "given up, left standing:",
     " (starting or just ended)",
@@ -44,6 +44,7 @@ const NOT_ERRORS: [&str; 32] = [
     ", not made by automdev",
     "the domain does not mark it; it is there already",
     "what an interrupted start left of it is removed first",
+    "its driver may still be cleaning up after its last guest; it is removed first",
     "automdev made it before",
     "it is active already, as defined, and is left standing",
     "it is active already and is left standing; this host has no definition of it, so that it could not be made again",

@@ -11,6 +11,7 @@ mod crash;
 mod create;
 mod faults;
 mod input;
+mod late;
 mod later;
 mod race;
 mod random;
@@ -20,6 +21,7 @@ mod several;
 mod sharing;
 mod stuck;
 mod unmarked;
+mod users;
 
 use std::fs;
 

@@ -11,8 +11,12 @@ mod pools;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 
-use host::{Host, answer, program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use host::{Host, answer, eventually, program, state};
 
 /// Devices.
 const A: &str = "c2177883-f1bb-47f0-914d-32a22e3a8804";
@@ -307,4 +311,48 @@ fn by_the_name_of_a_qemu_it_runs_the_next_one_on_path() {
         "cannot run {name}: no program of that name but automdev itself is on PATH; install QEMU, or put its folder there"
     );
     answer(alone.env("PATH", folders(&["link", "other"]))).failed(127, &line);
+}
+
+/// Where `run` ends, so may all that it has started: a unit of systemd's, say. Nobody waits for it, and it waits itself.
+#[test]
+fn what_a_driver_cleans_up_is_gone_when_it_ends() {
+    let host = Host::new();
+    let gpu = "0000:41:00.0";
+    host.folder("sys/bus/mdev/drivers/nvidia-vgpu-vfio")
+        .nvidia(gpu)
+        .definition(gpu, A, "nvidia-222", &[])
+        .definition(gpu, B, "nvidia-222", &[])
+        .file("etc/automdev/automdev.toml", "[timeouts]\ngone = 1.5\nhook = 4\n");
+    let began = Instant::now();
+    host.run("exit 3", &["-device", &device(A), "-device", &device(B)])
+        .ended(3);
+    host.assert_clean();
+    assert!(
+        began.elapsed() >= Duration::from_millis(1500),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+/// What a dead one has left is given back where that can be done at once, and waited for by nobody who has another device.
+#[test]
+fn what_others_have_left_is_not_waited_for() {
+    let host = defined();
+    host.file("etc/automdev/automdev.toml", "[timeouts]\nhook = 20\n");
+    let running = host.start(WAITS, &["-device", &device(A)]);
+    let qemu = host.wait_for("pid").trim().parse().expect("a number");
+    running.kill();
+    kill(Pid::from_raw(qemu), Signal::SIGKILL).expect("it runs");
+    eventually("QEMU is gone", || state(Pid::from_raw(qemu)).is_none());
+    // Somebody is at it.
+    let path = host.at(format!("run/automdev/locks/process-{:04}", qemu % 4096));
+    let file = std::fs::File::open(path).expect("a lock's file");
+    let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).expect("it is free");
+    let began = Instant::now();
+    host.run("", &["-device", &device(B)]).ended(0);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(host.devices(), [A]);
+    drop(lock);
+    host.run("", &["-device", &device(B)]).ended(0);
+    host.assert_clean();
 }

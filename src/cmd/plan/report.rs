@@ -1,5 +1,6 @@
 //! A plan as it is told: device by device, in the domain's order, those that are not marked too.
 
+use crate::model::claim::State;
 use crate::model::definition::Attribute;
 use crate::model::domain::{Domain, Hostdev, Mark, Model, Source};
 use crate::model::names::{DomainUuid, MdevUuid, ParentName, TypeName};
@@ -138,9 +139,15 @@ fn not_there(uuid: Option<MdevUuid>) -> String {
 fn of_action(uuid: MdevUuid, action: &Action) -> Device {
     match action {
         Action::Create(place) => created(uuid, place, None),
-        Action::Remake(_, place) => {
-            created(uuid, place, Some("what an interrupted start left of it is removed first"))
-        }
+        Action::Remake(old, place) => created(
+            uuid,
+            place,
+            Some(if old.state == State::Ready && old.goes_by_itself() {
+                "its driver may still be cleaning up after its last guest; it is removed first"
+            } else {
+                "what an interrupted start left of it is removed first"
+            }),
+        ),
         Action::Keep(active) => Device {
             reason: Some("automdev made it before".to_owned()),
             ..adopted(uuid, &active.parent, &active.mdev_type)

@@ -42,6 +42,18 @@ pub enum PutBackError {
     Ledger(#[from] LedgerError),
 }
 
+impl PutBackError {
+    /// Whether time alone may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            PutBackError::Create { cause, .. } => cause.may_pass(),
+            PutBackError::Remove(error) => error.may_pass(),
+            PutBackError::Ledger(_) => false,
+        }
+    }
+}
+
 /// The note about a device that makes way; `place` is its own.
 #[must_use]
 pub fn note(device: MdevUuid, stand_in: MdevUuid, place: &Place) -> Swap {

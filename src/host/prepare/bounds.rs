@@ -11,6 +11,7 @@ pub(super) struct Bounds {
     claim: Option<Deadline>,
     late: Option<Deadline>,
     others: Option<Deadline>,
+    busy: Option<Deadline>,
     room: Option<Deadline>,
     /// The host is still coming up; what is late then does not use up the call's budget.
     pub(super) is_at_boot: bool,
@@ -24,9 +25,12 @@ impl Bounds {
             Wait::Claim(..) | Wait::Removal(_) | Wait::Creation(_) | Wait::Users => *self
                 .claim
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
-            Wait::Others(_) | Wait::Busy(_) => *self
+            Wait::Others(_) => *self
                 .others
                 .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim)),
+            Wait::Busy(_) => *self
+                .busy
+                .get_or_insert_with(|| machine.deadline.or_after(timeouts.claim.max(timeouts.gone))),
             // Its driver's time, and ours to remove it.
             Wait::Room(_) => *self
                 .room

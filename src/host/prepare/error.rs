@@ -76,7 +76,8 @@ fn verb(refusal: &Refusal) -> &'static str {
         | Refusal::ActiveMismatch { .. }
         | Refusal::Elsewhere { .. }
         | Refusal::Removing { .. }
-        | Refusal::InUse { .. } => "use",
+        | Refusal::InUse { .. }
+        | Refusal::Used { .. } => "use",
         _ => "create",
     }
 }

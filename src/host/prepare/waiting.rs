@@ -1,12 +1,15 @@
 //! What a preparation waits for, holding no lock.
 
+use std::time::{Duration, Instant};
+
 use super::super::clock::Deadline;
 use super::super::life;
 use super::super::processes;
+use super::super::reconcile;
 use super::super::survey::Survey;
 use super::super::sysfs;
 use super::Preparation;
-use crate::model::claim::{Claimant, Life};
+use crate::model::claim::{Claimant, Life, Record};
 use crate::model::inventory::Inventory as _;
 use crate::model::names::{MdevUuid, ParentName};
 use crate::model::plan::{Action, Place, Plan, Wait};
@@ -20,7 +23,7 @@ impl Preparation<'_> {
                 until.poll(|| (!self.is_pending(uuid, *claimant)).then_some(()));
             }
             Wait::Users => {
-                log::info!(uuid:%; "waiting until nobody uses {uuid}, which is to be made anew");
+                log::info!(uuid:%; "waiting until nobody uses {uuid}");
                 let nodes = sysfs::nodes(&self.machine.root, uuid);
                 until.poll(|| {
                     processes::users(&self.machine.root, &nodes)
@@ -74,16 +77,23 @@ impl Preparation<'_> {
                 });
             }
             Wait::Busy(devices) => {
-                log::debug!(uuid:%; "waiting for {} devices that others are at work on", devices.len());
+                log::debug!(uuid:%; "waiting for {} devices that others, or drivers, are at work on", devices.len());
+                let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant))
+                    .sparing(self.machine.timeouts.gone);
                 until.poll(|| {
-                    let mut devices = devices.iter();
-                    devices.any(|device| !self.ledger.is_busy(*device)).then_some(())
+                    let is_free = |device: &MdevUuid| !survey.is_busy(*device) && !survey.is_resting(*device);
+                    devices.iter().any(is_free).then_some(())
                 });
             }
             Wait::Room(Place { parent, .. }) => {
                 log::info!(uuid:%, parent:%; "waiting for room on {parent} for {uuid}, where a device is about to go");
                 let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
-                until.poll(|| (!survey.is_leaving(parent)).then_some(()));
+                let begun = Instant::now();
+                let is_gone = until.poll(|| (!survey.is_leaving(parent)).then_some(()));
+                let had_its_time = begun.elapsed() >= self.machine.timeouts.gone;
+                if is_gone.is_none() && had_its_time {
+                    self.give_back_unclaimed(parent);
+                }
             }
             Wait::Removal(parent) => {
                 log::info!(uuid:%, parent:%; "waiting for {uuid} to be gone from {parent}");
@@ -93,6 +103,20 @@ impl Preparation<'_> {
                         .then_some(())
                 });
             }
+        }
+    }
+
+    /// Gives back what has been about to go from a GPU for all that time, where nobody is at it: whoever was to do it died.
+    fn give_back_unclaimed(&self, parent: &ParentName) {
+        let mut machine = self.machine.clone();
+        // Its driver has cleaned up meanwhile.
+        machine.timeouts.gone = Duration::ZERO;
+        machine.timeouts.hook = machine.deadline.left();
+        let gpu = sysfs::gpu(&machine.root, parent);
+        let is_meant =
+            |record: &Record| record.goes_by_itself() && sysfs::gpu(&machine.root, &record.parent) == gpu;
+        for left in reconcile::unclaimed(&machine, is_meant) {
+            log::info!("{}", left.reason);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::host::ledger::LedgerError;
 use crate::host::machine::Machine;
 use crate::host::pools::swap;
 use crate::host::processes;
-use crate::host::release::chain;
+use crate::host::release::{self, chain};
 use crate::host::remove::{self, RemoveError};
 use crate::host::standing::{Standing, standing};
 use crate::host::sysfs;
@@ -77,6 +77,9 @@ impl Reconciler<'_> {
                         &chain(&error),
                     );
                     return After::Left;
+                }
+                if self.mode == Mode::Act && record.is_none() {
+                    release::note_guests_end(machine, self.ledger, uuid);
                 }
                 let about = Some((uuid, record.as_ref()));
                 self.tell(about, Some(party.clone()), Outcome::Forgotten, reason);
@@ -280,7 +283,7 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
     match error {
         RemoveError::InUse { .. } => Hindrance::InUse,
         RemoveError::Creating { .. } => Hindrance::Creating,
-        RemoveError::Callout { .. } => Hindrance::Callout,
+        RemoveError::Callout { cause, .. } if !cause.may_pass() => Hindrance::Callout,
         RemoveError::Lingering { .. }
         | RemoveError::Kernel {
             source: WriteError::TimedOut,
@@ -288,6 +291,7 @@ pub(super) fn hindrance(error: &RemoveError) -> Hindrance {
         } => Hindrance::Removing,
         // No time was left: the next try has all of it.
         RemoveError::Lock(_)
+        | RemoveError::Callout { .. }
         | RemoveError::Kernel {
             source: WriteError::NotTried,
             ..

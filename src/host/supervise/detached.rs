@@ -48,7 +48,7 @@ pub(super) fn start(supervisor: &Supervisor<'_>, processes: &[(Claimant, OwnedFd
             let _ = (setsid(), chdir("/"), descriptors::close_standard_error());
             for (claimant, pidfd) in processes {
                 wait(pidfd);
-                for error in release::release(&supervisor.machine(), *claimant)
+                for error in release::release_and_wait(&supervisor.machine(), *claimant)
                     .err()
                     .into_iter()
                     .flatten()

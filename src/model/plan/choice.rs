@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::room::Fit;
-use super::{Place, Planner, Wanted, model_mismatch};
+use super::{Patience, Place, Planner, Wanted, model_mismatch};
 use crate::model::claim::Record;
 use crate::model::inventory::{Active, Defined, MadeWay, ParentState};
 use crate::model::names::{MdevUuid, ParentName, TypeName};
@@ -181,6 +181,9 @@ impl Planner<'_> {
         }
         if let Some(user) = inventory.users(uuid).into_iter().next() {
             return Err(busy(user));
+        }
+        if self.patience == Patience::Waiting && inventory.is_resting(uuid) {
+            return Err(busy("its driver".to_owned()));
         }
         let place = place_of(own, choice.from(MemberKind::Device(uuid)))?;
         if choice.wanted.origin.takes_other_uuid() {

@@ -148,7 +148,8 @@ impl Planner<'_> {
             Member::Type(_) | Member::Definition(_) => None,
         });
         let busy: Vec<MdevUuid> = own
-            .filter(|uuid| !self.chosen.contains(uuid) && self.inventory.is_busy(*uuid))
+            .filter(|uuid| !self.chosen.contains(uuid))
+            .filter(|uuid| self.inventory.is_busy(*uuid) || self.inventory.is_resting(*uuid))
             .collect();
         (!busy.is_empty()).then_some(Wait::Busy(busy))
     }

@@ -209,6 +209,26 @@ fn one_that_hangs_is_killed_with_all_that_it_started() {
     host.assert_ledger_empty();
 }
 
+/// Nobody has to come along once it is as quick as it should be.
+#[test]
+fn a_removal_that_a_slow_script_holds_up_is_tried_again() {
+    let host = host();
+    host.timeouts("callout = 0.3");
+    let before = host.state().without(&["usr", "calls"]);
+    host.prepare(&vm()).done();
+    let path = format!("{USR}/callouts/10-a");
+    script(&host, &path, "[ $4 = pre ] || exit 0\nsleep 600");
+    host.release(&vm()).refused(&format!(
+        "vm1: {A} on mtty is not removed: the callout {} does not come to an end; mend it, or give it more time \
+         (timeouts.callout)",
+        host.at(&path).display()
+    ));
+    assert_eq!(host.devices(), [format!("{A} mtty-2 mtty")]);
+    script(&host, &path, "");
+    crate::run::host::eventually("it is removed", || host.ledger().is_empty());
+    before.assert_unchanged(&host.state().without(&["usr", "calls"]));
+}
+
 #[test]
 fn what_a_script_leaves_behind_holds_nobody_up() {
     let host = host();

@@ -10,6 +10,7 @@ use automdev::host::root::Root;
 use automdev::model::claim::{Claimant, ProcessId};
 use automdev::model::settings::Timeouts;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,25 @@ fn several_of_one_domain_go_together() {
     before.without(&["etc"]).assert_unchanged(&after);
 }
 
+/// So at a start that wants none of them any more, after one whose end nobody saw.
+#[test]
+fn several_that_are_not_wanted_any_more_go_together() {
+    let (host, vm) = a_gpu("gone = 2\nhook = 20");
+    let mut had = vm.clone();
+    for number in 1..6 {
+        let uuid = format!("d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd{number:02}");
+        host.definition(GPU, &uuid, "nvidia-222", &[]);
+        had = had.with(&uuid);
+    }
+    host.prepare(&had).done();
+    let began = Instant::now();
+    host.prepare(&vm).done();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")]);
+    host.release(&vm).done();
+    all_is_given_back(&host);
+}
+
 /// Its room is somebody else's as soon as it is gone.
 #[test]
 fn another_domain_waits_for_the_room_of_one_that_goes() {
@@ -143,6 +163,34 @@ fn another_domain_waits_for_the_room_of_one_that_goes() {
     before.assert_unchanged(&host.state());
 }
 
+/// Not for ever, where whoever was to see to that is not there any more.
+#[test]
+fn room_that_nobody_gives_back_is_taken_back() {
+    let (host, vm) = a_gpu("gone = 0.5\nidle = 0.5\nhook = 60\nparent = 0");
+    host.definition(GPU, B, "nvidia-231", &[]);
+    let before = host.state();
+    host.prepare(&vm).done();
+    // Nobody comes in the background while somebody is there already.
+    let waiter = format!("waiter-{}", vm.claimant());
+    host.file_with_mode(&format!("run/automdev/locks/{waiter}"), "", 0o600);
+    let waiter = host.lock(&waiter);
+    host.release(&vm).done();
+    let other = Domain::new("other", 2).with(B);
+    let began = Instant::now();
+    host.prepare(&other).done();
+    assert!(
+        began.elapsed() >= Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(host.devices(), [format!("{B} nvidia-231 {GPU}")]);
+    drop(waiter);
+    host.release(&other).done();
+    host.release(&vm).done();
+    all_is_given_back(&host);
+    before.assert_unchanged(&host.state());
+}
+
 /// What the next start wants is not taken from it.
 #[test]
 fn a_domain_that_starts_again_gets_its_device() {
@@ -158,6 +206,63 @@ fn a_domain_that_starts_again_gets_its_device() {
     }
     all_is_given_back(&host);
     assert!(host.devices().is_empty());
+}
+
+/// The inode of a device's folder, which tells it from the next one of its UUID.
+fn inode(host: &Host, uuid: &str) -> u64 {
+    let folder = host.at(format!("sys/class/mdev_bus/{GPU}/{uuid}"));
+    fs::metadata(folder).expect("it is there").ino()
+}
+
+/// Nothing tells for how long a driver has been cleaning up after a guest whose end nobody saw: what it has used is given to
+/// nobody, be it the same domain.
+#[test]
+fn what_a_guest_had_is_not_given_to_the_next() {
+    for who in [
+        "the same domain",
+        "another one",
+        "one that is quicker than the background",
+    ] {
+        let (host, vm) = a_gpu("gone = 1\nhook = 60\nclaim = 0");
+        let before = host.state().without(&["proc"]);
+        host.prepare(&vm).done();
+        host.domain("vm1", &vm.uuid, 4711);
+        let first = inode(&host, A);
+        let next = match who {
+            "the same domain" => vm.clone(),
+            _ => Domain::new("next", 2).with(A),
+        };
+        host.kill(4711).forget_domain("vm1");
+        let began = Instant::now();
+        // Nobody comes in the background while somebody is there already.
+        let waiter = format!("waiter-{}", vm.claimant());
+        host.file_with_mode(&format!("run/automdev/locks/{waiter}"), "", 0o600);
+        let waiter = host.lock(&waiter);
+        if who == "one that is quicker than the background" {
+            host.release(&vm).done();
+        } else {
+            host.stop_libvirt();
+            host.process(std::process::id(), "libvirtd", &["/usr/sbin/libvirtd"], 6);
+        }
+        host.prepare(&next).done();
+        assert!(
+            began.elapsed() >= Duration::from_secs(1),
+            "{who}: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(host.devices(), [format!("{A} nvidia-222 {GPU}")], "{who}");
+        assert_ne!(inode(&host, A), first, "{who}");
+        // Once it is there for it, it is kept.
+        let (second, began) = (inode(&host, A), Instant::now());
+        host.prepare(&next).done();
+        assert_eq!(inode(&host, A), second, "{who}");
+        assert!(began.elapsed() < Duration::from_secs(1), "{who}");
+        drop(waiter);
+        host.release(&next).done();
+        host.release(&vm).done();
+        all_is_given_back(&host);
+        before.assert_unchanged(&host.state().without(&["proc"]));
+    }
 }
 
 #[test]

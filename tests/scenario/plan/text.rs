@@ -72,6 +72,30 @@ fn what_automdev_made_for_the_domain_before() {
     says(&host, &vm, 0, &kept);
 }
 
+/// Where its domain has ended, and nobody knows when.
+#[test]
+fn what_a_driver_may_still_be_cleaning_up() {
+    let host = Host::new();
+    let gpu = "0000:41:00.0";
+    host.nvidia(gpu).definition(gpu, A, "nvidia-222", &[]);
+    let vm = vm().with(A);
+    host.prepare(&vm).done();
+    let kept = [
+        "vm1 would start",
+        &format!("  adopt   {A}  nvidia-222 on {gpu}"),
+        "          automdev made it before",
+    ];
+    says(&host, &vm, 0, &kept);
+    host.stop_libvirt();
+    let remade = [
+        "vm1 would start",
+        &format!("  create  {A}  nvidia-222 on {gpu}"),
+        "          its driver may still be cleaning up after its last guest; it is",
+        "          removed first",
+    ];
+    says(&host, &vm, 0, &remade);
+}
+
 #[test]
 fn what_is_made_anew() {
     let remade = [

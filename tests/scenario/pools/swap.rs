@@ -1,7 +1,9 @@
 //! Devices that were made beforehand: taken away for a domain's own, and put back.
 
 use super::*;
+use crate::run::host::eventually;
 use crate::support::Snapshot;
+use std::time::{Duration, Instant};
 
 const IDLE: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
@@ -192,6 +194,104 @@ fn what_cannot_be_put_back_is_told_and_tried_again() {
     before.assert_unchanged(&host.state());
     host.assert_ledger_empty();
     assert_eq!(host.names("run/automdev/swaps"), Vec::<String>::new());
+}
+
+/// A script that is too slow holds it up for as long as it is.
+#[test]
+fn what_a_slow_script_keeps_from_being_put_back_is_tried_again() {
+    let host = host();
+    host.timeouts("callout = 0.3");
+    let before = host.state().without(&["usr"]);
+    host.prepare(&vm(1, &["p"])).done();
+    let script = "usr/lib/mdevctl/scripts.d/callouts/10-a";
+    crate::callouts::raw_script(
+        &host,
+        script,
+        "#!/bin/sh\ncase \"$*\" in *'-e pre -a start'*) sleep 600;; esac\nexit 0\n",
+    );
+    assert!(!host.release(&vm(1, &["p"])).succeeded());
+    assert_eq!(host.devices(), [place(OTHER)]);
+    crate::callouts::raw_script(&host, script, "#!/bin/sh\nexit 0\n");
+    eventually("it is put back", || {
+        host.names("run/automdev/swaps").is_empty() && host.ledger().is_empty()
+    });
+    before.assert_unchanged(&host.state().without(&["usr"]));
+}
+
+/// Whoever waits in the background for something else does not try it all the time.
+#[test]
+fn what_the_kernel_does_not_make_is_tried_ever_less_often() {
+    let host = host();
+    host.timeouts("idle = 0.1\nclaim = 0\nparent = 0");
+    host.prepare(&vm(1, &["p"])).done();
+    host.kernel().configure(|config| {
+        config.errors.insert("mtty-1/create".to_owned(), 5);
+    });
+    assert!(!host.release(&vm(1, &["p"])).succeeded());
+    let plain = Domain::new("plain", 9).with("d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b");
+    host.mdpy()
+        .definition("mdpy", "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b", "mdpy-hd", &[]);
+    host.prepare(&plain).done();
+    host.process(700, "qemu-system-x86", &["qemu"], 9)
+        .open_device(700, "d60b5f1c-8e0d-4b07-9d94-f2a4fd17bd4b");
+    assert!(!host.release(&plain).succeeded());
+    host.kernel().reset();
+    host.logged();
+    std::thread::sleep(Duration::from_secs(4));
+    let tried = host
+        .writes()
+        .iter()
+        .filter(|write| write.contains("/create "))
+        .count();
+    assert!((1..=3).contains(&tried), "{tried}: {:?}", host.writes());
+    let logged: Vec<_> = host
+        .logged()
+        .iter()
+        .map(|message| message.field("MESSAGE").to_owned())
+        .collect();
+    assert!(logged.len() <= 1, "{logged:?}");
+    // It is not given up.
+    host.kernel().configure(|config| config.errors.clear());
+    eventually("it is put back", || host.names("run/automdev/swaps").is_empty());
+    host.kill(700);
+    eventually("all is given back", || {
+        host.devices() == [place(IDLE), place(OTHER)]
+    });
+}
+
+/// NVIDIA's driver cleans up after each guest, and for some seconds nothing is to be done with the device.
+#[test]
+fn one_of_nvidias_is_left_alone_for_a_while_after_its_last_guest() {
+    let gpu = "0000:41:00.0";
+    for next in ["one that takes its place", "one that has it, too"] {
+        let host = Host::new();
+        host.timeouts("gone = 2\nclaim = 30\nhook = 60")
+            .nvidia(gpu)
+            .definition(gpu, IDLE, "nvidia-222", &[])
+            .active(gpu, "nvidia-222", IDLE);
+        host.pool("p", &format!("[[member]]\ndevice = '{IDLE}'\nreplace = true\n"));
+        let first = Domain::new("first", 9).with(IDLE);
+        host.prepare(&first).done();
+        // Nobody has had it before.
+        host.domain("first", &first.uuid, 4711);
+        host.kill(4711).forget_domain("first");
+        host.release(&first).done();
+        let began = Instant::now();
+        let second = match next {
+            "one that takes its place" => vm(1, &["p"]),
+            _ => Domain::new("second", 10).with(IDLE),
+        };
+        host.prepare(&second).done();
+        assert!(
+            began.elapsed() >= Duration::from_millis(1500),
+            "{next}: {:?}",
+            began.elapsed()
+        );
+        host.release(&second).done();
+        eventually("it is back", || {
+            host.devices() == [format!("{IDLE} nvidia-222 {gpu}")]
+        });
+    }
 }
 
 /// The same by whoever tidies up, where no call for that domain ever comes.
