@@ -529,39 +529,63 @@ fn without_ssh_nobody_is_asked() {
     );
 }
 
-/// Each waits for all the others before it reads its document or answers, and says more on standard error than fits into
-/// a pipe: who asked one after the other, or waited for any of the pipes, would never come to an end.
+/// Some never answer. Each of the others waits until all of them, those too, are there before it reads its document or answers,
+/// and says more on standard error than fits into a pipe: who asked one after the other, or waited for any of the pipes, would
+/// never come to an end.
 #[test]
 fn fifty_hosts_are_asked_at_once() {
     const COUNT: usize = 50;
+    const LIMIT: Duration = Duration::from_secs(30);
+    let never_answers = |number: usize| number % 6 == 3;
     let far = Far::new();
+    let here = "printf '%s\\n' $$ > \"$far/here-$host\"\n";
     let answer = says_yes().replace("/dev/null", "\"$far/got-$host\"");
     let meeting = format!(
-        "printf '%100000s' '' >&2\nmkdir \"$far/here-$host\"\nwhile set -- \"$far\"/here-*; [ $# -lt {COUNT} ]; do\n  \
+        "printf '%100000s' '' >&2\n{here}while set -- \"$far\"/here-*; [ $# -lt {COUNT} ]; do\n  \
          left=$((${{left:-300}} - 1)); [ $left -gt 0 ] || exit 9\n  sleep 0.2\ndone\n{answer}"
     );
-    let mut line = vec!["plan".to_owned(), "--timeout".to_owned(), "120".to_owned()];
+    let silence = format!("{here}sleep 1000 &\nprintf '%s\\n' $! > \"$far/child-$host\"\nwait");
+    let seconds = LIMIT.as_secs().to_string();
+    let mut line = vec!["plan".to_owned(), "--timeout".to_owned(), seconds];
     for number in 0..COUNT {
-        far.script(&format!("h{number}"), &meeting);
+        let script = if never_answers(number) { &silence } else { &meeting };
+        far.script(&format!("h{number}"), script);
         line.push(format!("--host=h{number}"));
     }
     // More than a pipe takes.
     let xml = vm().with(A).xml() + &format!("<!--{}-->", "x".repeat(200_000));
-    let told = far.run_with(&here(), &line, &xml);
-    let names: Vec<String> = (0..COUNT).map(|number| format!("h{number}")).collect();
-    let rows: Vec<String> = names
+    let begun = Instant::now();
+    let told = far.run_with(&self::here(), &line, &xml);
+    let took = begun.elapsed();
+    assert!(took >= LIMIT && took < LIMIT + LONG, "{took:?}");
+    let (silent, able): (Vec<usize>, Vec<usize>) = (0..COUNT).partition(|number| never_answers(*number));
+    assert_eq!((able.len(), silent.len()), (42, 8));
+    let rows: Vec<String> = able
         .iter()
-        .map(|name| format!("{name:4}  vm1     yes     t on p\n"))
+        .map(|number| format!("{:4}  vm1     yes     t on p\n", format!("h{number}")))
+        .chain(silent.iter().map(|number| {
+            format!(
+                "{:4}  -       ?       -\n      no answer within 30 s\n",
+                format!("h{number}")
+            )
+        }))
         .collect();
     let expected = format!(
-        "HOST  DOMAIN  STARTS  WHERE\n{}vm1 can start on 50 of 50 hosts\n",
+        "HOST  DOMAIN  STARTS  WHERE\n{}vm1 can start on 42 of 50 hosts\n",
         rows.concat()
     );
     assert_eq!(told.stdout, expected);
     assert_eq!((told.stderr.as_str(), told.status), ("", Some(0)));
-    for number in 0..COUNT {
+    for number in able {
         let got = fs::read_to_string(far.at(&format!("got-h{number}"))).expect("it was asked");
         assert!(got == xml, "h{number} got {} bytes of {}", got.len(), xml.len());
+    }
+    // Nothing is left of those that were ended, nor of the others.
+    let written = silent.iter().map(|number| format!("child-h{number}"));
+    for name in (0..COUNT).map(|number| format!("here-h{number}")).chain(written) {
+        let pid = fs::read_to_string(far.at(&name)).expect("it was started");
+        let is_gone = Deadline::after(LONG).poll(|| (!is_alive(&pid)).then_some(()));
+        assert!(is_gone.is_some(), "{name}: {pid} is still there");
     }
 }
 
