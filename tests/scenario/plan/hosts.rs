@@ -240,6 +240,11 @@ fn silent_ones() -> Far {
         .script("mute", "exit 255")
         .script("none", "PATH=/nowhere\n$*")
         .script("torn", "exit 126")
+        .script("csh", "echo 'automdev: Command not found.' >&2\nexit 1")
+        .script(
+            "past",
+            "echo 'automdev: standard input:3:5: the element x of y is not known here: this domain needs a newer automdev' >&2\nexit 1",
+        )
         .script("old", "echo \"error: unexpected argument '--format' found\" >&2\nexit 2")
         .script("new", "cat > /dev/null\necho '{\"schema\":2,\"file\":\"standard input\"}'")
         .script("rubbish", "cat > /dev/null\necho hello")
@@ -272,6 +277,16 @@ fn a_host_without_an_answer_is_told_and_the_others_stand() {
             "torn",
             "its automdev cannot be executed: nothing says why",
             "no-automdev",
+        ),
+        (
+            "csh",
+            "automdev is not installed there: Command not found.",
+            "no-automdev",
+        ),
+        (
+            "past",
+            "vm1.xml:3:5: the element x of y is not known here: this domain needs a newer automdev",
+            "older",
         ),
         (
             "old",
@@ -311,7 +326,7 @@ fn a_host_without_an_answer_is_told_and_the_others_stand() {
     let mut lines = told.stdout.lines();
     assert_eq!(lines.next(), Some("HOST     DOMAIN  STARTS  WHERE"));
     assert_eq!(lines.next(), Some("good     vm1     yes     mtty-2 on mtty"));
-    assert_eq!(lines.next_back(), Some("vm1 can start on 1 of 13 hosts"));
+    assert_eq!(lines.next_back(), Some("vm1 can start on 1 of 15 hosts"));
     let told = lines.collect::<Vec<_>>().join("\n").replace("\n      ", " ");
     let told: Vec<&str> = told.lines().collect();
     assert_eq!(told.len(), table.len(), "{told:#?}");
@@ -351,10 +366,35 @@ fn a_host_may_know_one_domain_and_not_the_other() {
     let told = far.run(&here, &words("--host a vm1.xml vm2.xml"));
     assert_eq!(
         told.stdout,
-        "HOST  DOMAIN  STARTS  WHERE\na     vm1     ?       -\n      standard input (1): newer\n\
+        "HOST  DOMAIN  STARTS  WHERE\na     vm1     ?       -\n      vm1.xml: newer\n\
          a     vm2     yes     t on p\nvm1 can start on 0 of 1 host\nvm2 can start on 1 of 1 host\n"
     );
     assert_eq!((told.status, told.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn more_refusals_than_are_shown_are_counted() {
+    let far = Far::new();
+    let (start, rest) = YES
+        .replace("\"yes\"", "\"no\"")
+        .replace("create", "refuse")
+        .split_once('[')
+        .map(|(start, rest)| (start.to_owned(), rest.to_owned()))
+        .expect("devices");
+    let (device, end) = rest.rsplit_once(']').expect("devices");
+    let devices = vec![device.replace("\"reason\":null", "\"reason\":\"full\""); 12].join(",");
+    far.script(
+        "a",
+        &format!("cat > /dev/null\ncat <<'END'\n{start}[{devices}]{end}\nEND\n"),
+    );
+    let told = far.run(&here(), &words("--host a vm1.xml"));
+    assert_eq!(
+        told.stdout,
+        format!(
+            "HOST  DOMAIN  STARTS  WHERE\na     vm1     no      -\n{}      and 4 more\nvm1 can start on 0 of 1 host\n",
+            "      u: full\n".repeat(8)
+        )
+    );
 }
 
 #[test]
