@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::far::Far;
 use crate::support::Tree;
 
-/// What ssh is given before the command.
-const OPTIONS: &str = "-o BatchMode=yes -T --";
+/// What ssh is given before the command, where hosts have [`words`]' time.
+const OPTIONS: &str = "-o BatchMode=yes -o RemoteCommand=none -o ConnectTimeout=59 -T --";
 
 /// Long on a busy machine, too.
 const LONG: Duration = Duration::from_secs(60);
@@ -479,6 +479,112 @@ fn what_takes_no_end_is_bounded() {
              stdout  -       ?       -\n      {endless}\nline    -       ?       -\n      {endless}\n\
              stderr  -       ?       -\n      y\nvm1 can start on 1 of 4 hosts\n"
         )
+    );
+}
+
+/// What is said of a device takes some hundred bytes, as the device itself does: however many there are, no true answer is
+/// too long.
+#[test]
+fn a_long_answer_is_an_answer() {
+    const DOMAINS: usize = 400;
+    let far = Far::new();
+    let (start, rest) = YES.split_once('[').expect("devices");
+    let (device, end) = rest.rsplit_once(']').expect("devices");
+    let why = format!("\"reason\":\"{}\"", "why ".repeat(40));
+    let devices = vec![device.replace("\"reason\":null", &why); 40].join(",");
+    let lines: Vec<String> = (1..=DOMAINS)
+        .map(|number| {
+            let start = start.replace("standard input", &format!("standard input ({number})"));
+            format!("{start}[{devices}]{end}\n")
+        })
+        .collect();
+    let answer = lines.concat();
+    assert!(answer.len() > 4 << 20, "{}", answer.len());
+    let here = here();
+    let element = "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='UUID'/></source></hostdev>";
+    let element = |number: usize| element.replace("UUID", &format!("c0000000-0000-4000-8000-{number:012}"));
+    let elements: String = (0..40).map(element).collect();
+    let xml = format!("<domain><name>vm</name><devices>{elements}</devices></domain>");
+    far.script("a", "cat > /dev/null\ncat \"$far/answer\"");
+    fs::write(far.at("answer"), &answer).expect("a file");
+    let told = far.run_with(
+        &here,
+        &words("--host a --null --timeout 120"),
+        &vec![xml; DOMAINS].join("\0"),
+    );
+    assert_eq!((told.stderr.as_str(), told.status), ("", Some(0)));
+    assert_eq!(
+        told.stdout.matches("a     vm      yes     t on p\n").count(),
+        DOMAINS
+    );
+}
+
+/// Three pipes a host are more than the usual limit of open files allows. It is raised for ourselves alone, and where that
+/// is not allowed, those that were not asked are told.
+#[test]
+fn open_files_are_no_limit_where_more_are_allowed() {
+    let far = Far::new();
+    for number in 0..40 {
+        far.script(
+            &format!("h{number}"),
+            &format!("ulimit -Sn > \"$far/limit-$host\"\n{}", says_yes()),
+        );
+    }
+    let hosts: Vec<String> = (0..40).map(|number| format!("--host=h{number}")).collect();
+    let hosts = hosts.join(" ");
+    let here = here();
+    let run = |limits: &str| {
+        let line = format!(
+            "ulimit {limits}; exec '{}' --root '{}' plan --timeout 60 {hosts} vm1.xml",
+            env!("CARGO_BIN_EXE_automdev"),
+            here.path().display()
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(here.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", far.at("").display()))
+            .output()
+            .expect("a shell");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let told = run("-Sn 64");
+    assert!(told.ends_with("vm1 can start on 40 of 40 hosts\n"), "{told}");
+    for number in 0..40 {
+        let limit = fs::read_to_string(far.at(&format!("limit-h{number}")));
+        assert_eq!(limit.expect("it was asked"), "64\n");
+    }
+
+    let told = run("-n 64");
+    let not_asked =
+        "      it was not asked, as ssh cannot be started here: Too many open files (os\n      error 24)\n";
+    let lacking = told.matches(not_asked).count();
+    assert!((10..40).contains(&lacking), "{told}");
+    let can = 40 - lacking;
+    assert!(
+        told.ends_with(&format!("vm1 can start on {can} of 40 hosts\n")),
+        "{told}"
+    );
+}
+
+/// ssh may still have to close the connection when the time has passed.
+#[test]
+fn an_answer_that_is_there_in_time_holds() {
+    let far = Far::new();
+    far.script("a", &format!("{}exec sleep 1000\n", says_yes()));
+    let told = far.run(&here(), &words("--host a --timeout 5 vm1.xml"));
+    assert_eq!(
+        told.stdout,
+        "HOST  DOMAIN  STARTS  WHERE\na     vm1     yes     t on p\nvm1 can start on 1 of 1 host\n"
+    );
+    assert_eq!(
+        far.asked(),
+        ["-o BatchMode=yes -o RemoteCommand=none -o ConnectTimeout=4 -T -- a automdev plan --format json -"]
+    );
+    let _ = far.run(&here(), &words("--host a --timeout 0.5 vm1.xml"));
+    assert!(
+        far.asked()
+            .iter()
+            .any(|line| line.starts_with("-o BatchMode=yes -o RemoteCommand=none -T --"))
     );
 }
 
