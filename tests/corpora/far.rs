@@ -74,7 +74,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let uuid: MdevUuid = "c2177883-f1bb-47f0-914d-32a22e3a8804".parse().expect("a UUID");
     match definition::read(&reply, uuid) {
         Ok(_) => assert_eq!(status, 0),
-        Err(silence) => check_silence(&silence),
+        Err(missing) => check_silence(missing.silence()),
     }
     let Ok(word) = std::str::from_utf8(rest) else {
         return;
