@@ -83,6 +83,7 @@ pub(crate) fn check(bytes: &[u8]) {
     if let Ok(host) = word.parse::<HostName>() {
         assert!(!host.as_str().starts_with('-'));
         check_shown(host.as_str());
+        assert!(!host.as_str().contains("://-"), "{host}");
         // Such a name needs no quotes but where brackets and the like stand in it.
         assert!(!host.as_str().contains([' ', '\'', '"', '$', '`', ';']));
     }

@@ -639,6 +639,7 @@ fn a_host_that_ssh_would_take_for_something_else_is_refused() {
     for (host, why) in [
         ("-oProxyCommand=touch x", "ssh would take it for an option"),
         ("root@-oProxyCommand", "ssh would take it for an option"),
+        ("ssh://-oProxyCommand", "ssh would take it for an option"),
         ("", "it is empty"),
         ("a b", "what means something to a shell may not be in it"),
         ("$(touch x)", "what means something to a shell may not be in it"),
