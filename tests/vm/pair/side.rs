@@ -13,8 +13,9 @@ for name in $(virsh list --name); do virsh --quiet destroy "$name"; done
 for name in $(virsh list --all --name); do virsh --quiet undefine "$name"; done
 for file in /sys/bus/mdev/devices/*/remove; do [ ! -e "$file" ] || echo 1 > "$file"; done
 rm -rf /etc/automdev /run/automdev /tmp/operations
-mkdir -p /etc/automdev/pools.d /etc/mdevctl.d/mtty /etc/mdevctl.d/mdpy /etc/libvirt/hooks/qemu.d
-rm -f /etc/mdevctl.d/mtty/* /etc/mdevctl.d/mdpy/*
+cd /etc/mdevctl.d
+mkdir -p /etc/automdev/pools.d mtty otty mdpy /etc/libvirt/hooks/qemu.d
+rm -f mtty/* otty/* mdpy/*
 cd /etc/libvirt/hooks/qemu.d
 ln -sf /usr/bin/automdev 50-automdev
 echo '#!/bin/sh' > 10-watch
@@ -29,7 +30,8 @@ virsh list > /dev/null
 const STATE: &str = r#"
 for device in /sys/bus/mdev/devices/*; do
     [ -e "$device" ] || continue
-    echo "device ${device##*/} $(basename "$(readlink "$device/mdev_type")")"
+    parent=$(dirname "$(readlink -f "$device")")
+    echo "device ${device##*/} $(basename "$(readlink "$device/mdev_type")") on ${parent##*/}"
     node=/dev/vfio/$(basename "$(readlink "$device/iommu_group")")
     for file in /run/libvirt/qemu/*.pid; do
         ls -l "/proc/$(cat "$file")/fd" 2> /dev/null | grep -q " $node$" && echo "open ${device##*/}"
@@ -163,12 +165,12 @@ impl Side {
         ))
     }
 
-    /// It runs there, with that device of its own, and nothing else is known.
+    /// It runs there, with that device of its own (`TYPE on PARENT`), and nothing else is known.
     #[track_caller]
-    pub(super) fn assert_runs(&self, domain: &DomainXml, uuid: &str, mdev_type: &str) {
+    pub(super) fn assert_runs(&self, domain: &DomainXml, uuid: &str, place: &str) {
         let claimant = format!("domain-{}", domain.uuid);
         self.assert_state(&[
-            format!("device {uuid} {mdev_type}"),
+            format!("device {uuid} {place}"),
             format!("open {uuid}"),
             format!("claimants/{claimant}"),
             format!("claims/{uuid}/{claimant}"),
