@@ -26,6 +26,24 @@ systemctl reload libvirtd.service
 virsh list > /dev/null
 "#;
 
+/// Takes a host's card down, and up again `$seconds` later: nobody can tell it to.
+const GO_OFF: &str = r#"
+card=$(basename /sys/class/net/e*)
+script="sleep 1; ip link set $card down; sleep $seconds; ip link set $card up"
+setsid sh -c "$script" > /dev/null 2>&1 < /dev/null &
+"#;
+
+/// Waits, on the other host, until far does not answer any more. Who asks only once might be too early.
+const IS_OFF: &str = r#"
+tries=0
+while timeout 5 bash -c ": < /dev/tcp/far/22" 2> /dev/null; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || exit 1
+    sleep 0.2
+done
+ip neighbour flush all
+"#;
+
 /// All that has to be right, one thing a line: devices, records and claims, who has a device open, domains.
 const STATE: &str = r#"
 for device in /sys/bus/mdev/devices/*; do
@@ -66,6 +84,12 @@ pub(super) fn sides() -> (Side, Side) {
 pub(super) fn migration(options: &str, name: &str, to: &Side) -> String {
     let to = to.name;
     format!("virsh --quiet migrate {options} {name} qemu+ssh://{to}/system")
+}
+
+/// Runs a script in the near one, whatever else is known of it; it must succeed.
+fn here(script: &str) {
+    let (name, free) = ("near", String::new());
+    Side { name, free }.sh(script);
 }
 
 impl Side {
@@ -152,6 +176,17 @@ impl Side {
         begun
     }
 
+    /// Takes it off the network for so many seconds. It is off when this returns.
+    pub(super) fn goes_off(&self, seconds: u32) -> Off {
+        assert_eq!(self.name, "far", "this runs in the near one");
+        let mut command = self.command(&format!("seconds={seconds}{GO_OFF}"));
+        // The connection by which it is told so may be cut before it is closed: then it ends when the host is back.
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let told = command.spawn().expect("a command");
+        here(IS_OFF);
+        Off { told }
+    }
+
     /// What libvirt has called there since it was last asked.
     pub(super) fn operations(&self) -> Vec<String> {
         let text = self.sh("touch /tmp/operations; cat /tmp/operations; : > /tmp/operations");
@@ -199,6 +234,19 @@ impl Side {
             state = now;
             state.lines().eq(expected)
         });
+    }
+}
+
+/// A host that is off the network for a while.
+pub(super) struct Off {
+    told: Child,
+}
+
+impl Off {
+    /// Waits until it is there again.
+    pub(super) fn ends(mut self) {
+        here("until ssh -o ConnectTimeout=5 far true; do sleep 1; done");
+        self.told.wait().expect("a child");
     }
 }
 
