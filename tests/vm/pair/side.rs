@@ -17,6 +17,7 @@ cd /etc/mdevctl.d
 mkdir -p /etc/automdev/pools.d mtty otty mdpy /etc/libvirt/hooks/qemu.d
 rm -f mtty/* otty/* mdpy/*
 cd /etc/libvirt/hooks/qemu.d
+rm -f 90-fails
 ln -sf /usr/bin/automdev 50-automdev
 echo '#!/bin/sh' > 10-watch
 echo 'echo $2 $4: $(ls /sys/bus/mdev/devices) >> /tmp/operations' >> 10-watch
@@ -132,6 +133,16 @@ impl Side {
         assert_eq!(called.status, Some(1), "{}: {script}: {called:?}", self.name);
         println!("{}: {script}: {}", self.name, called.stderr.trim());
         called.stderr
+    }
+
+    /// What a migration complains about; it must fail. libvirt's daemon closes its connection to the other one at last, and
+    /// once in a while shows the end of that in the place of the reason.
+    #[track_caller]
+    pub(super) fn migration_fails(&self, script: &str) -> String {
+        const LOST: &str = "End of file while reading data";
+        let mut complaints = (0..3).map(|_| self.fails(script));
+        let told = complaints.find(|complaint| !complaint.contains(LOST));
+        told.unwrap_or_else(|| panic!("{}: {script} never says why", self.name))
     }
 
     /// Writes a file there.
