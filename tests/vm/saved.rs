@@ -69,6 +69,13 @@ fn assert_stays(host: &Host) {
     host.assert_clean();
 }
 
+/// What is said where nothing defines the device.
+fn no_definition(name: &str) -> String {
+    format!(
+        "automdev: {name}: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
+    )
+}
+
 /// An attribute that every device has, as it is now.
 fn control(uuid: &str) -> String {
     fs::read_to_string(files::device("mtty", uuid).join("power/control")).expect("an attribute")
@@ -183,12 +190,7 @@ fn a_saved_domain_gets_its_device_anew_when_it_is_restored() {
     // Nothing says any more what it is.
     fs::remove_file(format!("/etc/mdevctl.d/mtty/{A}")).expect("a definition");
     let complaint = virsh_fails(&["restore", file]);
-    assert_eq!(
-        our_line(&complaint),
-        format!(
-            "automdev: kept: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
-        )
-    );
+    assert_eq!(our_line(&complaint), no_definition("kept"));
     host.assert_clean();
 
     // It is defined as what it was not: its driver does not take what was saved.
@@ -353,6 +355,26 @@ fn a_snapshot_gets_its_device_anew_when_it_is_gone_back_to() {
     virsh(&["destroy", "snapped"]);
     host.assert_clean();
     virsh(&["restore", memory]);
+    assert_runs(&host, &domain, A, "mtty-2");
+    virsh(&["destroy", "snapped"]);
+    host.assert_clean();
+    let _ = operations();
+    virsh(&["snapshot-revert", "snapped", "outside"]);
+    assert_eq!(operations(), anew);
+    assert_runs(&host, &domain, A, "mtty-2");
+
+    // libvirt has ended what ran before it asks for the device: a revert that fails leaves the domain off.
+    fs::remove_file(format!("/etc/mdevctl.d/mtty/{A}")).expect("a definition");
+    for (snapshot, ran) in [("outside", true), ("outside", false), ("inside", false)] {
+        let _ = operations();
+        let complaint = virsh_fails(&["snapshot-revert", "snapped", snapshot]);
+        assert_eq!(our_line(&complaint), no_definition("snapped"));
+        println!("{snapshot}: {:?}", operations());
+        assert_eq!(virsh(&["domstate", "snapped"]).trim(), "shut off", "{ran}");
+        host.assert_clean();
+    }
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    virsh(&["snapshot-revert", "snapped", "inside"]);
     assert_runs(&host, &domain, A, "mtty-2");
     virsh(&["destroy", "snapped"]);
     host.assert_clean();
