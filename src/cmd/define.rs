@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 
+use super::format::Format;
 use super::hosts::Seconds;
 use super::{Status, complain, output};
 use crate::host::definitions::{self, Overwrite, PutError};
@@ -75,6 +76,9 @@ pub struct Args {
     /// How long each host has for its answer, in seconds, with the connection.
     #[arg(long, value_name = "SECONDS", default_value = "10", requires = "hosts")]
     timeout: Seconds,
+    /// How what came of it on the hosts is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text, requires = "hosts")]
+    format: Format,
 }
 
 /// When mdevctl makes a device.

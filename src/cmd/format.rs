@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -31,7 +32,7 @@ pub(super) fn push_json<T: Serialize>(text: &mut String, object: &T) {
 pub(super) fn push_wrapped(text: &mut String, indent: usize, words: &str) {
     let mut column = 0;
     for word in words.split(' ') {
-        let width = word.chars().count();
+        let width = word.width();
         if column > 0 && column + 1 + width <= COLUMNS {
             text.push(' ');
             column += 1;
@@ -71,5 +72,9 @@ mod tests {
         text.clear();
         push_wrapped(&mut text, 2, &"x".repeat(100));
         assert_eq!(text, format!("  {}\n", "x".repeat(100)));
+        // As columns are counted, not characters.
+        text.clear();
+        push_wrapped(&mut text, 0, &["語語"; 20].join(" "));
+        assert!(text.lines().all(|line| line.width() <= COLUMNS), "{text}");
     }
 }

@@ -21,13 +21,18 @@ use super::pipes::{Input, Output};
 use crate::model::far::{End, Reply};
 use crate::model::names::HostName;
 
+mod descriptors;
 mod interrupts;
 
+use descriptors::Descriptors;
 use interrupts::Interrupts;
 pub use interrupts::end_by;
 
-/// The most that is printed by a host that means well: what is said of a device takes some hundred bytes.
+/// The most that is printed by a host that means well, where it is asked little.
 const MOST_OUTPUT: usize = 4 << 20;
+
+/// And so many times what it is asked: of each device in a domain's XML, some hundred bytes, it says some hundred bytes more.
+const MOST_GROWTH: usize = 16;
 
 /// More of what is said on standard error is thrown away.
 const MOST_SAID: usize = 64 << 10;
@@ -75,22 +80,31 @@ pub enum AskError {
 /// See [`AskError`]. What is wrong with one host alone is in its reply.
 pub fn ask(questions: &[Question<'_>], limit: Duration) -> Result<Replies, AskError> {
     let interrupts = Interrupts::hold().map_err(AskError::Signals)?;
+    let descriptors = Descriptors::raise();
     let mut talks = Vec::with_capacity(questions.len());
+    let mut has_ssh = true;
     for question in questions {
-        match start(question, limit, &interrupts) {
+        match start(question, limit, &interrupts, &descriptors) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                end_all(&mut talks, &End::Interrupted);
-                return Err(AskError::NoSsh);
+                has_ssh = false;
+                break;
             }
             talk => talks.push(talk),
         }
     }
-    let interrupted = serve(&mut talks, &interrupts);
-    if interrupted.is_some() {
+    let interrupted = if has_ssh {
+        serve(&mut talks, &interrupts)
+    } else {
+        None
+    };
+    if interrupted.is_some() || !has_ssh {
         end_all(&mut talks, &End::Interrupted);
     }
     // The processes of those that were killed; the kernel may still be at it.
     Deadline::after(DYING).poll(|| talks.iter_mut().flatten().all(Talk::is_reaped).then_some(()));
+    if !has_ssh {
+        return Err(AskError::NoSsh);
+    }
     let replies = talks.into_iter().map(|talk| match talk {
         Ok(talk) => talk.into_reply(),
         Err(error) => Reply {
@@ -105,25 +119,50 @@ pub fn ask(questions: &[Question<'_>], limit: Duration) -> Result<Replies, AskEr
     })
 }
 
-fn start<'a>(question: &Question<'a>, limit: Duration, interrupts: &Interrupts) -> io::Result<Talk<'a>> {
+/// What ssh is told beside the host and the command.
+fn options(limit: Duration) -> Vec<String> {
+    // Nobody is asked for a password fifty times, no terminal is made there, and nothing else is run, whatever the
+    // configuration says.
+    let mut options = ["-o", "BatchMode=yes", "-o", "RemoteCommand=none"]
+        .map(str::to_owned)
+        .to_vec();
+    // A host that drops what it is sent is to be told from one that is slow: ssh gives up first, and says why.
+    if limit >= Duration::from_secs(2) {
+        let seconds = limit.as_secs() - 1;
+        options.extend(["-o".to_owned(), format!("ConnectTimeout={seconds}")]);
+    }
+    options.extend(["-T", "--"].map(str::to_owned));
+    options
+}
+
+fn start<'a>(
+    question: &Question<'a>,
+    limit: Duration,
+    interrupts: &Interrupts,
+    descriptors: &Descriptors,
+) -> io::Result<Talk<'a>> {
     let mut command = Command::new("ssh");
     command
-        // Nobody is asked for a password fifty times, and no terminal is made there, whatever the configuration says.
-        .args(["-o", "BatchMode=yes", "-T", "--"])
+        .args(options(limit))
         .args([question.host.as_str(), question.command])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    let mask = interrupts.mask();
-    // SAFETY: it makes one system call, which is allowed between fork and exec.
-    unsafe { command.pre_exec(move || Ok(mask.thread_set_mask()?)) };
+    let (mask, before) = (interrupts.mask(), descriptors.before());
+    let prepare = move || {
+        mask.thread_set_mask()?;
+        Ok(Descriptors::put_back(before)?)
+    };
+    // SAFETY: it makes two system calls, which are allowed between fork and exec.
+    unsafe { command.pre_exec(prepare) };
     let mut child = command.spawn()?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let most = MOST_OUTPUT.saturating_add(question.input.len().saturating_mul(MOST_GROWTH));
     let talk = || {
         Ok((
             Input::new(pipes.0, question.input)?,
-            Output::new(pipes.1, MOST_OUTPUT)?,
+            Output::new(pipes.1, most)?,
             Output::new(pipes.2, MOST_SAID)?,
         ))
     };
@@ -139,11 +178,17 @@ fn start<'a>(question: &Question<'a>, limit: Duration, interrupts: &Interrupts) 
             is_reaped: false,
         }),
         Err(error) => {
-            drop(child.kill());
+            kill_group(&child);
             drop(child.wait());
             Err(error)
         }
     }
+}
+
+/// Ends an ssh and all that it has started.
+fn kill_group(child: &Child) {
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let _ = killpg(group, Signal::SIGKILL);
 }
 
 /// Reads and writes until each has come to its end; the signal that came before that.
@@ -206,6 +251,8 @@ impl Talk<'_> {
                 (None, signal) => End::Killed(signal.unwrap_or_default()),
             });
         } else if self.deadline.has_passed() {
+            // What it had printed by then may be an answer.
+            self.read_rest();
             self.kill(End::Late(self.limit));
         }
     }
@@ -230,8 +277,7 @@ impl Talk<'_> {
 
     /// Ends it and all that it has started.
     fn kill(&mut self, end: End) {
-        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
-        let _ = killpg(group, Signal::SIGKILL);
+        kill_group(&self.child);
         self.end = Some(end);
     }
 

@@ -42,6 +42,8 @@ pub struct Reply {
 pub enum State {
     /// It did.
     Answered,
+    /// There was no ssh to ask it by: something lacks on this host.
+    NotAsked,
     /// ssh did not get there, or was not let in.
     Unreachable,
     /// Its time passed first.
@@ -64,8 +66,9 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 10] = [
+    pub const ALL: [State; 11] = [
         State::Answered,
+        State::NotAsked,
         State::Unreachable,
         State::Late,
         State::NoAutomdev,
@@ -82,6 +85,7 @@ impl State {
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Answered => "answered",
+            State::NotAsked => "not-asked",
             State::Unreachable => "unreachable",
             State::Late => "late",
             State::NoAutomdev => "no-automdev",
@@ -120,6 +124,9 @@ const NOT_EXECUTABLE: i32 = 126;
 /// ssh's own status (ssh(1), "EXIT STATUS").
 const OF_SSH: i32 = 255;
 
+/// Of what failed.
+const FAILED: i32 = 1;
+
 /// Of a command line that is not understood.
 const USAGE: i32 = 2;
 
@@ -127,12 +134,11 @@ impl Reply {
     /// The status with which automdev ended there and may have answered; else why it has not.
     fn status(&self) -> Result<i32, Silence> {
         let said = || said::first(&self.stderr, &self.stdout);
+        let not_installed = || format!("automdev is not installed there: {}", said());
         let (state, reason) = match &self.end {
-            End::Exited(status @ (0 | 1 | 3)) => return Ok(*status),
-            End::Exited(NOT_FOUND) => (
-                State::NoAutomdev,
-                format!("automdev is not installed there: {}", said()),
-            ),
+            End::Exited(FAILED) if self.is_not_found_by_csh() => (State::NoAutomdev, not_installed()),
+            End::Exited(status @ (0 | FAILED | 3)) => return Ok(*status),
+            End::Exited(NOT_FOUND) => (State::NoAutomdev, not_installed()),
             End::Exited(NOT_EXECUTABLE) => (
                 State::NoAutomdev,
                 format!("its automdev cannot be executed: {}", said()),
@@ -160,11 +166,19 @@ impl Reply {
             ),
             End::Interrupted => (State::Interrupted, "interrupted before it answered".to_owned()),
             End::NotStarted(why) => (
-                State::Unreachable,
-                format!("cannot start ssh: {}", printable(why)),
+                State::NotAsked,
+                format!(
+                    "it was not asked, as ssh cannot be started here: {}",
+                    printable(why)
+                ),
             ),
         };
         Err(Silence { state, reason })
+    }
+
+    /// Whether this is all that csh(1) and tcsh(1) say of a program that is not there. Their status means nothing.
+    fn is_not_found_by_csh(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.trim_ascii_end() == b"automdev: Command not found."
     }
 
     /// What automdev says there where it has failed.
@@ -224,6 +238,18 @@ mod tests {
                 "automdev is not installed there: bash: line 1: automdev: command not found",
             ),
             (
+                End::Exited(1),
+                "automdev: Command not found.\r\n",
+                State::NoAutomdev,
+                "automdev is not installed there: Command not found.",
+            ),
+            (
+                End::NotStarted("Too many open files (os error 24)".to_owned()),
+                "",
+                State::NotAsked,
+                "it was not asked, as ssh cannot be started here: Too many open files (os error 24)",
+            ),
+            (
                 End::Exited(126),
                 "",
                 State::NoAutomdev,
@@ -258,7 +284,9 @@ mod tests {
             assert_eq!((silence.state, silence.reason.as_str()), (state, reason));
         }
         for status in [0, 1, 3] {
-            assert_eq!(reply(End::Exited(status), "x").status(), Ok(status));
+            for said in ["x", "automdev: vm.xml: Command not found."] {
+                assert_eq!(reply(End::Exited(status), said).status(), Ok(status));
+            }
         }
     }
 

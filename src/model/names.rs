@@ -118,7 +118,9 @@ fn check_host(text: &str) -> Result<(), NameError> {
     const SPECIAL: &str = "'\"`$\\;&<>|(){},=";
     let why = match text {
         "" => "it is empty",
-        _ if text.starts_with('-') || text.contains("@-") => "ssh would take it for an option",
+        _ if text.starts_with('-') || text.contains("@-") || text.contains("://-") => {
+            "ssh would take it for an option"
+        }
         _ if text.chars().any(is_unprintable) => "a control character may not be in it",
         _ if text.contains(|one: char| one.is_whitespace() || SPECIAL.contains(one)) => {
             "spaces, commas, equals signs and what means something to a shell may not be in it"

@@ -51,7 +51,10 @@ pub(crate) fn check(bytes: &[u8]) {
         stdout: parts.next().unwrap_or_default().to_vec(),
         stderr: parts.next().unwrap_or_default().to_vec(),
     };
-    let plans = plan::read(&reply, documents);
+    let plans = plan::read(
+        &reply,
+        &["vm.xml", "\"\\u{1b}.xml\"", "-", "standard input"][..documents],
+    );
     assert_eq!(plans.len(), documents);
     for plan in plans {
         match plan {
@@ -71,7 +74,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let uuid: MdevUuid = "c2177883-f1bb-47f0-914d-32a22e3a8804".parse().expect("a UUID");
     match definition::read(&reply, uuid) {
         Ok(_) => assert_eq!(status, 0),
-        Err(silence) => check_silence(&silence),
+        Err(missing) => check_silence(missing.silence()),
     }
     let Ok(word) = std::str::from_utf8(rest) else {
         return;
@@ -80,6 +83,7 @@ pub(crate) fn check(bytes: &[u8]) {
     if let Ok(host) = word.parse::<HostName>() {
         assert!(!host.as_str().starts_with('-'));
         check_shown(host.as_str());
+        assert!(!host.as_str().contains("://-"), "{host}");
         // Such a name needs no quotes but where brackets and the like stand in it.
         assert!(!host.as_str().contains([' ', '\'', '"', '$', '`', ';']));
     }

@@ -66,3 +66,47 @@ fn the_page_about_several_hosts_shows_the_playbooks_inventory() {
         "docs/how-to.md shows another inventory than samples/ansible/inventory.yml"
     );
 }
+
+/// What the playbook's tasks have beside their module.
+const NO_MODULES: [&str; 7] = [
+    "name",
+    "when",
+    "block",
+    "loop",
+    "loop_control",
+    "vars",
+    "changed_when",
+];
+
+/// The playbook promises to need nothing but ansible-core. A task begins with its name; its other keys stand below that.
+#[test]
+fn the_playbook_uses_modules_of_ansible_core_alone() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(here.join("samples/ansible/site.yml")).expect("a sample");
+    let (_, tasks) = text.split_once("\n  tasks:\n").expect("tasks");
+    let lines: Vec<&str> = tasks.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut modules = 0;
+    for (number, first) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.contains("- name: "))
+    {
+        let depth = indent(first) + 2;
+        let rest = lines[number + 1..].iter();
+        let rest = rest.take_while(|line| line.is_empty() || indent(line) >= depth);
+        let keys = rest.filter(|line| indent(line) == depth && !line.trim_start().starts_with('#'));
+        let keys: Vec<&str> = keys
+            .filter_map(|line| Some(line.trim_start().split_once(':')?.0))
+            .collect();
+        let is_block = keys.contains(&"block");
+        let of_task: Vec<&&str> = keys.iter().filter(|key| !NO_MODULES.contains(*key)).collect();
+        assert_eq!(of_task.len(), usize::from(!is_block), "{first}: {keys:?}");
+        assert!(
+            of_task.iter().all(|key| key.starts_with("ansible.builtin.")),
+            "{first}: {keys:?}"
+        );
+        modules += of_task.len();
+    }
+    assert!(modules >= 8, "only {modules} tasks");
+}

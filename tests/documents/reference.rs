@@ -156,10 +156,11 @@ fn every_key_of_an_object_is_told() {
         ("reconcile", "src/cmd/reconcile.rs"),
         ("pools", "src/cmd/pools/json.rs"),
         ("remove", "src/cmd/hotplug.rs"),
+        ("define", "src/cmd/define/hosts/json.rs"),
     ]
     .into();
     for (command, file) in &files {
-        let section = section(&text, &format!("### `automdev {command} "));
+        let section = section(&text, &format!("### `automdev {command}"));
         let (keys, spans) = (keys(file), spans(&section));
         assert!(keys.contains("schema"), "{file}: {keys:?}");
         for key in &keys {

@@ -69,6 +69,13 @@ fn assert_stays(host: &Host) {
     host.assert_clean();
 }
 
+/// What is said where nothing defines the device.
+fn no_definition(name: &str) -> String {
+    format!(
+        "automdev: {name}: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
+    )
+}
+
 /// An attribute that every device has, as it is now.
 fn control(uuid: &str) -> String {
     fs::read_to_string(files::device("mtty", uuid).join("power/control")).expect("an attribute")
@@ -183,12 +190,7 @@ fn a_saved_domain_gets_its_device_anew_when_it_is_restored() {
     // Nothing says any more what it is.
     fs::remove_file(format!("/etc/mdevctl.d/mtty/{A}")).expect("a definition");
     let complaint = virsh_fails(&["restore", file]);
-    assert_eq!(
-        our_line(&complaint),
-        format!(
-            "automdev: kept: cannot create {A}: this host has no definition of it; make one with automdev define --uuid UUID --parent PARENT --type TYPE"
-        )
-    );
+    assert_eq!(our_line(&complaint), no_definition("kept"));
     host.assert_clean();
 
     // It is defined as what it was not: its driver does not take what was saved.
@@ -356,5 +358,87 @@ fn a_snapshot_gets_its_device_anew_when_it_is_gone_back_to() {
     assert_runs(&host, &domain, A, "mtty-2");
     virsh(&["destroy", "snapped"]);
     host.assert_clean();
+    let _ = operations();
+    virsh(&["snapshot-revert", "snapped", "outside"]);
+    assert_eq!(operations(), anew);
+    assert_runs(&host, &domain, A, "mtty-2");
+
+    // libvirt has ended what ran before it asks for the device: a revert that fails leaves the domain off.
+    fs::remove_file(format!("/etc/mdevctl.d/mtty/{A}")).expect("a definition");
+    for (snapshot, ran) in [("outside", true), ("outside", false), ("inside", false)] {
+        let _ = operations();
+        let complaint = virsh_fails(&["snapshot-revert", "snapped", snapshot]);
+        assert_eq!(our_line(&complaint), no_definition("snapped"));
+        println!("{snapshot}: {:?}", operations());
+        assert_eq!(virsh(&["domstate", "snapped"]).trim(), "shut off", "{ran}");
+        host.assert_clean();
+    }
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    virsh(&["snapshot-revert", "snapped", "inside"]);
+    assert_runs(&host, &domain, A, "mtty-2");
+    virsh(&["destroy", "snapped"]);
+    host.assert_clean();
     virsh(&["undefine", "snapped", "--snapshots-metadata"]);
+}
+
+/// There is nothing of a device in a snapshot of a domain that is off: any driver's will do.
+#[test]
+fn a_domain_goes_back_to_when_it_was_off() {
+    let host = watched_host();
+    host.define(A, &Definition::new("mtty", "mtty-2"));
+    let domain = DomainXml::new("rolled").with(A).with_disk();
+    fs::write(domain.disk(), empty_qcow2()).expect("a disk");
+    domain.define();
+    virsh(&["snapshot-create-as", "rolled", "off"]);
+    assert_eq!(operations(), Vec::<String>::new());
+    let is_off = || virsh(&["domstate", "rolled"]).trim() == "shut off";
+    let anew = [
+        "prepare -:".to_owned(),
+        format!("start -: {A}"),
+        format!("started -: {A}"),
+    ];
+    // libvirt tells why from 10.5 on.
+    let left = |calls: &[String]| {
+        let why = ["release -: ", "release from snapshot: "].map(|call| format!("{call}{A}"));
+        calls.len() == 2 && calls[0] == format!("stopped -: {A}") && why.contains(&calls[1])
+    };
+
+    // It is off again, and to be started by hand.
+    virsh(&["start", "rolled"]);
+    assert_runs(&host, &domain, A, "mtty-2");
+    let _ = operations();
+    virsh(&["snapshot-revert", "rolled", "off"]);
+    assert!(is_off());
+    let calls = operations();
+    assert!(left(&calls), "{calls:?}");
+    host.assert_clean();
+
+    // It is started with that.
+    virsh(&["snapshot-revert", "rolled", "off", "--running"]);
+    assert_runs(&host, &domain, A, "mtty-2");
+    assert_eq!(operations(), anew);
+    let pid = files::qemu_pid("rolled");
+
+    // What runs is ended first.
+    virsh(&["snapshot-revert", "rolled", "off", "--running"]);
+    assert_runs(&host, &domain, A, "mtty-2");
+    assert_ne!(files::qemu_pid("rolled"), pid);
+    let calls = operations();
+    assert!(
+        calls.len() == 5 && left(&calls[..2]) && calls[2..] == anew,
+        "{calls:?}"
+    );
+
+    // Nothing says any more what it is: it ended before that was asked, and is off.
+    fs::remove_file(format!("/etc/mdevctl.d/mtty/{A}")).expect("a definition");
+    for _ in 0..2 {
+        let complaint = virsh_fails(&["snapshot-revert", "rolled", "off", "--running"]);
+        assert_eq!(our_line(&complaint), no_definition("rolled"));
+        assert!(is_off());
+        host.assert_clean();
+    }
+    virsh(&["snapshot-revert", "rolled", "off"]);
+    assert!(is_off());
+    host.assert_clean();
+    virsh(&["undefine", "rolled", "--snapshots-metadata"]);
 }

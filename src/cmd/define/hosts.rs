@@ -5,14 +5,17 @@ use std::str::FromStr;
 use super::source::Source;
 use super::{Args, element};
 use crate::cmd::colour::Palette;
-use crate::cmd::format::{push_wrapped, put};
-use crate::cmd::hosts::{ask, host_width, once, push_cell, width};
+use crate::cmd::format::{Format, push_wrapped, put};
+use crate::cmd::hosts::{ask, host_width, push_cell, width};
 use crate::cmd::{Status, complain, output};
 use crate::host::ssh::{self, Question};
 use crate::model::domain::Model;
-use crate::model::far::{Silence, State, command, definition};
-use crate::model::names::{HostName, MdevUuid, NameError};
+use crate::model::far::command;
+use crate::model::far::definition::{self, Missing};
+use crate::model::names::{HostName, MdevUuid, NameError, ParentName};
 use crate::model::nodedev;
+
+mod json;
 
 /// What a reason is indented by.
 const INDENT: usize = 6;
@@ -45,7 +48,7 @@ impl FromStr for OnHost {
 /// What came of it on one host.
 struct Outcome {
     on: OnHost,
-    result: Result<Model, Silence>,
+    result: Result<Model, Missing>,
 }
 
 /// Defines it on all of them. Nothing of this host is looked at or written.
@@ -53,13 +56,7 @@ pub(super) fn run(args: &Args, source: &Source) -> anyhow::Result<Status> {
     if let Some(parent) = &args.parent {
         nodedev::kernel_name(parent, &[])?;
     }
-    let targets: Vec<OnHost> = once(args.hosts.clone())
-        .into_iter()
-        .map(|on| OnHost {
-            parent: on.parent.or_else(|| args.parent.clone()),
-            ..on
-        })
-        .collect();
+    let targets = targets(&args.hosts, args.parent.as_deref());
     let lacks_parent = |on: &&OnHost| on.parent.is_none() && !source.names_parent();
     if let Some(on) = targets.iter().find(lacks_parent) {
         complain(&format!(
@@ -90,7 +87,10 @@ pub(super) fn run(args: &Args, source: &Source) -> anyhow::Result<Status> {
             result: definition::read(reply, uuid),
         })
         .collect();
-    output::print(&print(uuid, &outcomes, Palette::for_stdout()))?;
+    output::print(&match args.format {
+        Format::Text => print(uuid, &outcomes, Palette::for_stdout()),
+        Format::Json => json::lines(uuid, &outcomes),
+    })?;
     let missing = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     if missing > 0 {
         complain(&format!(
@@ -103,6 +103,26 @@ pub(super) fn run(args: &Args, source: &Source) -> anyhow::Result<Status> {
         ssh::end_by(signal);
     }
     Ok(if missing > 0 { Status::Failed } else { Status::Done })
+}
+
+/// The hosts with their parents, each pair once, however it is written: one file must not be written by two at once.
+fn targets(hosts: &[OnHost], parent: Option<&str>) -> Vec<OnHost> {
+    let mut seen: Vec<(&HostName, Option<ParentName>)> = Vec::with_capacity(hosts.len());
+    let mut targets = Vec::with_capacity(hosts.len());
+    for on in hosts {
+        let parent = on.parent.as_deref().or(parent);
+        // As far as it can be told from here.
+        let kernel_name = parent.and_then(|name| nodedev::kernel_name(name, &[]).ok());
+        let key = (&on.host, kernel_name);
+        if !seen.contains(&key) {
+            seen.push(key);
+            targets.push(OnHost {
+                host: on.host.clone(),
+                parent: parent.map(str::to_owned),
+            });
+        }
+    }
+    targets
 }
 
 /// What is run on a host, which reads the definition from its standard input.
@@ -148,20 +168,15 @@ fn print(uuid: MdevUuid, outcomes: &[Outcome], palette: Palette) -> String {
         push_cell(&mut text, parent(on), parents);
         let (style, word) = match result {
             Ok(_) => (good, "yes"),
-            Err(silence) if is_certain(silence.state) => (bad, "no"),
-            Err(_) => (odd, "?"),
+            Err(Missing::Refused(_)) => (bad, "no"),
+            Err(Missing::Unknown(_)) => (odd, "?"),
         };
         put!(&mut text, "{style}{word}{style:#}\n");
-        if let Err(silence) = result {
-            push_wrapped(&mut text, INDENT, &silence.reason);
+        if let Err(missing) = result {
+            push_wrapped(&mut text, INDENT, &missing.silence().reason);
         }
     }
     text
-}
-
-/// Whether a host that ended so has not written it.
-const fn is_certain(state: State) -> bool {
-    matches!(state, State::NoAutomdev | State::Older | State::Failed)
 }
 
 fn parent(on: &OnHost) -> &str {
@@ -171,6 +186,29 @@ fn parent(on: &OnHost) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_parent_of_a_host_is_meant_once() {
+        let hosts = [
+            "a",
+            "a=mtty",
+            "b=pci_0000_41_00_0",
+            "b=41:00.0",
+            "a=mdpy",
+            "b",
+            "b=0000:41:00.0",
+        ];
+        let hosts: Vec<OnHost> = hosts.map(|text| text.parse().expect(text)).into();
+        let shown = |parent| {
+            let targets = targets(&hosts, parent);
+            let each = targets
+                .iter()
+                .map(|on| format!("{}={}", on.host, super::parent(on)));
+            each.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(Some("mtty")), "a=mtty b=pci_0000_41_00_0 a=mdpy b=mtty");
+        assert_eq!(shown(None), "a=- a=mtty b=pci_0000_41_00_0 a=mdpy b=-");
+    }
 
     #[test]
     fn a_host_may_have_a_parent_of_its_own() {

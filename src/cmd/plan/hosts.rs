@@ -57,12 +57,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<Status> {
         .collect();
     let replies = ask(&questions, args.timeout)?;
     let interrupted = replies.interrupted;
+    let files: Vec<&str> = documents.iter().map(|document| document.file.as_str()).collect();
     let answers: Vec<Answers> = hosts
         .into_iter()
         .zip(&replies.replies)
         .map(|(host, reply)| Answers {
             host,
-            of: plan::read(reply, documents.len()),
+            of: plan::read(reply, &files),
         })
         .collect();
     output::print(&match args.format {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Reply, Silence, State, said};
+use super::{End, FAILED, Reply, Silence, State, said};
 use crate::model::plan::Startable;
 
 /// The version of the objects that are understood.
@@ -84,13 +84,14 @@ impl Plan {
         })
     }
 
-    /// Why it cannot start: each device that is in the way.
+    /// Why it cannot start: the devices that are in the way, and how many more there are.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let is_refused =
             |device: &&Device| device.action == "refuse" || device.code.as_deref() == Some("not-there");
-        let refused = self.read.iter().filter(is_refused).take(MOST_REFUSALS);
-        let refusals = refused.map(|device| {
+        let refused = self.read.iter().filter(is_refused);
+        let others = refused.clone().count().saturating_sub(MOST_REFUSALS);
+        let refusals = refused.take(MOST_REFUSALS).map(|device| {
             let uuid = device.uuid.as_deref().unwrap_or("a device of a pool");
             let reason = device.reason.as_deref().or(device.code.as_deref());
             format!(
@@ -99,18 +100,20 @@ impl Plan {
                 said::shown(reason.unwrap_or_default())
             )
         });
-        refusals.collect()
+        let rest = (others > 0).then(|| format!("and {others} more"));
+        refusals.chain(rest).collect()
     }
 }
 
-/// What a host says of each of so many documents, which it was given in one go where they are several.
+/// What a host says of each document, which it was given in one go where they are several. They go by these names here.
 #[must_use]
-pub fn read(reply: &Reply, documents: usize) -> Vec<Result<Plan, Silence>> {
-    let status = match reply.status() {
-        Ok(status) => status,
-        Err(silence) => return vec![Err(silence); documents],
-    };
-    let mut plans: Vec<Option<Plan>> = vec![None; documents];
+pub fn read(reply: &Reply, files: &[&str]) -> Vec<Result<Plan, Silence>> {
+    let ended = reply.status();
+    if let (Err(silence), false) = (&ended, matches!(reply.end, End::Late(_))) {
+        return vec![Err(silence.clone()); files.len()];
+    }
+    // What was said before the time had passed holds.
+    let mut plans: Vec<Option<Plan>> = vec![None; files.len()];
     let mut newer = None;
     let text = String::from_utf8_lossy(&reply.stdout);
     // A shell may have greeted somebody before.
@@ -132,15 +135,39 @@ pub fn read(reply: &Reply, documents: usize) -> Vec<Result<Plan, Silence>> {
             }
         }
     }
-    let silence = || match newer {
-        Some(schema) => Silence::new(
+    let silence = |number: usize| match (newer, &ended) {
+        (_, Err(silence)) => silence.clone(),
+        (Some(schema), _) => Silence::new(
             State::Newer,
             format!("its automdev answers in a newer form ({schema}); install a newer one here"),
         ),
-        None if status == 1 => reply.failure(),
-        None => reply.not_understood(),
+        (None, Ok(FAILED)) => failure(reply, number, files),
+        (None, Ok(_)) => reply.not_understood(),
     };
-    plans.into_iter().map(|plan| plan.ok_or_else(silence)).collect()
+    let plans = plans.into_iter().enumerate();
+    plans
+        .map(|(number, plan)| plan.ok_or_else(|| silence(number)))
+        .collect()
+}
+
+/// What is said of a domain that has something in it which is not known yet.
+const NEEDS_NEWER: &str = "this domain needs a newer automdev";
+
+/// Why it could not read a document there, or none of them.
+fn failure(reply: &Reply, number: usize, files: &[&str]) -> Silence {
+    let name = match files {
+        [_] => STANDARD_INPUT.to_owned(),
+        _ => document_name(number),
+    };
+    let file = files.get(number).copied().unwrap_or(STANDARD_INPUT);
+    let reason = said::of_document(&reply.stderr, &reply.stdout, &name, file);
+    // It was read here, so that only there something is not known yet.
+    let state = if reason.contains(NEEDS_NEWER) {
+        State::Older
+    } else {
+        State::Failed
+    };
+    Silence::new(state, reason)
 }
 
 /// Which of the documents it is, from nought, by the name that it has there.
@@ -201,8 +228,8 @@ pub fn verdict(answers: &[Option<Startable>], need: Need) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::End;
     use super::*;
+    use crate::model::domain::Domain;
 
     fn reply(status: i32, stdout: &str, stderr: &str) -> Reply {
         Reply {
@@ -218,6 +245,9 @@ mod tests {
         )
     }
 
+    const ONE: [&str; 1] = ["a.xml"];
+    const TWO: [&str; 2] = ["a.xml", "b.xml"];
+
     const CREATE: &str =
         r#"{"uuid":"u","action":"create","parent":"p","type":"t","model":"m","code":null,"reason":null}"#;
 
@@ -225,18 +255,18 @@ mod tests {
     fn an_answer_is_read_by_the_documents_names() {
         let one = line("standard input", "yes", CREATE);
         let greeted = format!("Welcome!\n{one}\n");
-        let plan = read(&reply(0, &greeted, ""), 1).remove(0).expect("a plan");
+        let plan = read(&reply(0, &greeted, ""), &ONE).remove(0).expect("a plan");
         assert_eq!(plan.startable, Startable::Yes);
         assert_eq!(plan.place().as_deref(), Some("t on p"));
         assert_eq!(plan.devices[0]["model"], "m");
 
         let second = line("standard input (2)", "no", "");
-        let both = read(&reply(1, &second, "automdev: the first is broken\n"), 2);
+        let both = read(&reply(1, &second, "automdev: the first is broken\n"), &TWO);
         assert_eq!(both[0], Err(Silence::new(State::Failed, "the first is broken")));
         assert_eq!(both[1].as_ref().map(|plan| plan.startable), Ok(Startable::No));
         // One that was never asked for changes nothing.
         let other = line("standard input (3)", "yes", "") + "\n" + &line("/etc/passwd", "yes", "");
-        assert!(read(&reply(0, &other, ""), 2).iter().all(Result::is_err));
+        assert!(read(&reply(0, &other, ""), &TWO).iter().all(Result::is_err));
     }
 
     #[test]
@@ -253,10 +283,41 @@ mod tests {
             (0, r#"{"schema":2,"file":"standard input"}"#, State::Newer),
             (1, "This account is currently not available.", State::Failed),
         ] {
-            let silence = read(&reply(status, stdout, ""), 1).remove(0).expect_err(stdout);
+            let silence = read(&reply(status, stdout, ""), &ONE)
+                .remove(0)
+                .expect_err(stdout);
             assert_eq!(silence.state, state, "{stdout}");
             assert!(!silence.reason.contains('\u{1b}'), "{}", silence.reason);
         }
+    }
+
+    #[test]
+    fn what_was_said_in_time_holds() {
+        let text = line("standard input (2)", "yes", "") + "\n" + r#"{"schema":1,"#;
+        let late = Reply {
+            end: End::Late(std::time::Duration::from_secs(3)),
+            ..reply(0, &text, "")
+        };
+        let [first, second] = &read(&late, &TWO)[..] else {
+            panic!("two");
+        };
+        assert_eq!(first, &Err(Silence::new(State::Late, "no answer within 3 s")));
+        assert_eq!(second.as_ref().map(|plan| plan.startable), Ok(Startable::Yes));
+    }
+
+    #[test]
+    fn each_document_has_what_is_said_of_it() {
+        let newer = "<domain><metadata><a:devices xmlns:a='urn:automdev:domain:1'><a:x/></a:devices></metadata></domain>";
+        let newer = Domain::parse(newer).expect_err("a newer one");
+        let said = format!(
+            "automdev: standard input (2):3:4: {}\nautomdev: standard input (1):1:1: z\n",
+            newer[0].message
+        );
+        let silences = read(&reply(1, "", &said), &TWO);
+        let silence = |state, reason: &str| Err(Silence::new(state, reason));
+        assert_eq!(silences[0], silence(State::Failed, "a.xml:1:1: z"));
+        let older = format!("b.xml:3:4: {}", newer[0].message);
+        assert_eq!(silences[1], silence(State::Older, &older));
     }
 
     #[test]
@@ -305,16 +366,24 @@ mod tests {
             ("no", vec![device("skip", "null", "not-there")], None, 1),
             (
                 "no",
-                vec![device("refuse", "\"p\"", "x"); 20],
+                vec![device("refuse", "\"p\"", "x"); MOST_REFUSALS],
                 None,
                 MOST_REFUSALS,
             ),
         ] {
             let text = line("standard input", startable, &devices.join(","));
-            let plan = read(&reply(0, &text, ""), 1).remove(0).expect("a plan");
+            let plan = read(&reply(0, &text, ""), &ONE).remove(0).expect("a plan");
             assert_eq!(plan.place().as_deref(), place);
             assert_eq!(plan.refusals(), vec!["u: \"r\\u{1b}\""; refusals]);
         }
+        let twelve = vec![device("refuse", "\"p\"", "x"); 12].join(",");
+        let text = line("standard input", "no", &twelve);
+        let refusals = read(&reply(0, &text, ""), &ONE)
+            .remove(0)
+            .expect("a plan")
+            .refusals();
+        assert_eq!(refusals.len(), MOST_REFUSALS + 1);
+        assert_eq!(refusals.last().map(String::as_str), Some("and 4 more"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::plan::STANDARD_INPUT;
 use crate::model::names::printable;
 
 /// A line is cut after so many characters.
@@ -44,6 +45,65 @@ pub(super) fn all(stderr: &[u8], stdout: &[u8]) -> String {
     if said.is_empty() {
         return NOTHING.to_owned();
     }
+    joined(said)
+}
+
+/// What is said of the document that is called `name` there, on one line, and under the name `file` that it has here. Where
+/// nothing names it, what is said of no document.
+pub(super) fn of_document(stderr: &[u8], stdout: &[u8], name: &str, file: &str) -> String {
+    let (mut own, mut of_none) = (Vec::new(), Vec::new());
+    // Where a message goes that begins with a line, and goes on until the next one does.
+    let mut of = Of::None;
+    for line in String::from_utf8_lossy(stderr).lines() {
+        let message = line.strip_prefix(NAME);
+        if let Some(message) = message {
+            of = Of::read(message, name);
+        }
+        let line = message.unwrap_or(line).trim();
+        match (of, message.and_then(|message| message.strip_prefix(name))) {
+            _ if line.is_empty() => {}
+            (Of::This, Some(rest)) => own.push(shown(&format!("{file}{}", rest.trim_end())).into_owned()),
+            (Of::This, None) => own.push(shown(line).into_owned()),
+            (Of::None, _) => of_none.push(shown(line).into_owned()),
+            (Of::Other, _) => {}
+        }
+    }
+    match (own.is_empty(), of_none.is_empty()) {
+        (false, _) => joined(own),
+        (true, false) => joined(of_none),
+        (true, true) => all(b"", stdout),
+    }
+}
+
+/// What a message is about.
+#[derive(Clone, Copy)]
+enum Of {
+    /// The document in question.
+    This,
+    /// Another one, or what is passed on as a note.
+    Other,
+    /// None.
+    None,
+}
+
+impl Of {
+    fn read(message: &str, name: &str) -> Self {
+        let is_of = |name: &str| {
+            let rest = message.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(':'))
+        };
+        if is_of(name) {
+            Of::This
+        } else if message.starts_with(STANDARD_INPUT) || is_note(message) {
+            Of::Other
+        } else {
+            Of::None
+        }
+    }
+}
+
+/// Lines, as one.
+fn joined(mut said: Vec<String>) -> String {
     said.truncate(MOST_LINES);
     let said: Vec<&str> = said.iter().map(|line| bare(line)).collect();
     // A line that ends so goes on with those after it, which are parts of a list.
@@ -88,9 +148,12 @@ pub(super) fn of_ssh(stderr: &[u8]) -> String {
 pub(super) fn notes(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     let messages = text.lines().filter_map(|line| line.strip_prefix(NAME));
-    let is_note = |message: &&str| message.starts_with("note: ") || message.starts_with("warning: ");
-    let notes = messages.filter(is_note).take(MOST_LINES);
+    let notes = messages.filter(|message| is_note(message)).take(MOST_LINES);
     notes.map(|note| shown(note.trim_end()).into_owned()).collect()
+}
+
+fn is_note(message: &str) -> bool {
+    message.starts_with("note: ") || message.starts_with("warning: ")
 }
 
 #[cfg(test)]
@@ -138,6 +201,24 @@ mod tests {
             first("ä".repeat(2000).as_bytes(), b""),
             format!("{}…", "ä".repeat(LONGEST))
         );
+    }
+
+    #[test]
+    fn what_is_said_of_a_document_is_told_under_its_own_name() {
+        let said = "Welcome\nautomdev: warning: w\nautomdev: standard input (1):2:3: a\n  2 | <x>\n    | ^\n\
+                    automdev: standard input (12): b\n  c\nautomdev: standard input (2): d\n";
+        for (name, told) in [
+            ("standard input (1)", "vm.xml:2:3: a; 2 | <x>; | ^"),
+            ("standard input (12)", "vm.xml: b; c"),
+            ("standard input (3)", "Welcome"),
+        ] {
+            assert_eq!(of_document(said.as_bytes(), b"x", name, "vm.xml"), told);
+        }
+        let said = "automdev: standard input:1:1: a\u{1b}\nautomdev: settings are broken\n";
+        let of = |name| of_document(said.as_bytes(), b"", name, "vm.xml");
+        assert_eq!(of("standard input"), "\"vm.xml:1:1: a\\u{1b}\"");
+        assert_eq!(of("standard input (1)"), "settings are broken");
+        assert_eq!(of_document(b"", b"", "standard input", "vm.xml"), NOTHING);
     }
 
     #[test]

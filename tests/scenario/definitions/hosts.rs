@@ -174,6 +174,76 @@ fn who_has_it_and_who_has_not_is_told() {
     assert_eq!(ended.status, Some(1));
 }
 
+/// Two at once would write one file.
+#[test]
+fn a_parent_of_a_host_is_meant_once_however_it_is_written() {
+    let (far, _a, _b) = two();
+    let here = Tree::new();
+    let line =
+        "--host a --host a=mtty --host b=41:00.0 --host b=pci_0000_41_00_0 --parent mtty --type mtty-2";
+    let ended = far.run(&here, &words(line));
+    assert!(
+        ended
+            .stdout
+            .ends_with("HOST  PARENT   DEFINED\na     mtty     yes\nb     41:00.0  yes\n"),
+        "{ended:?}"
+    );
+    assert_eq!(far.asked().len(), 2, "{:?}", far.asked());
+}
+
+/// Who was killed may have written it before, and a shell in between makes a status of that.
+#[test]
+fn only_who_refuses_has_surely_not_written_it() {
+    let far = Far::new();
+    for (host, script) in [
+        ("refuses", "echo 'automdev: no' >&2\nexit 1"),
+        ("absent", "exit 127"),
+        ("killed", "exit 137"),
+        ("odd", "exit 3"),
+        ("lost", "exit 255"),
+    ] {
+        far.script(host, script);
+    }
+    let hosts = "--host refuses --host absent --host killed --host odd --host lost";
+    let here = Tree::new();
+    let line = format!("{hosts} --uuid {A} --parent mtty --type mtty-2");
+    let ended = far.run(&here, &words(&line));
+    let rows: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .collect();
+    let expected = [
+        "HOST     PARENT  DEFINED",
+        "refuses  mtty    no",
+        "absent   mtty    no",
+        "killed   mtty    ?",
+        "odd      mtty    ?",
+        "lost     mtty    ?",
+    ];
+    assert_eq!((rows, ended.status), (expected.to_vec(), Some(1)));
+
+    // The same for programs.
+    let (far, _a, _b) = two();
+    far.script("no", "echo 'automdev: it is full' >&2\nexit 1")
+        .script("off", "exit 255");
+    let line =
+        format!("--host a --host no --host off=x --uuid {A} --parent mtty --type mtty-2 --format json");
+    let ended = far.run(&here, &words(&line));
+    let line = |host: &str, parent: &str, rest: &str| {
+        format!("{{\"schema\":1,\"host\":\"{host}\",\"parent\":\"{parent}\",\"uuid\":\"{A}\",{rest}}}\n")
+    };
+    let answered = "\"defined\":\"yes\",\"model\":\"vfio-pci\",\"state\":\"answered\",\"reason\":null";
+    let failed = "\"defined\":\"no\",\"model\":null,\"state\":\"failed\",\"reason\":\"it is full\"";
+    let unreachable = "\"defined\":\"unknown\",\"model\":null,\"state\":\"unreachable\",\"reason\":\"ssh ended \
+                       with status 255 and does not say why\"";
+    assert_eq!(
+        ended.stdout,
+        line("a", "mtty", answered) + &line("no", "mtty", failed) + &line("off", "x", unreachable)
+    );
+    assert_eq!(ended.status, Some(1));
+}
+
 /// The command goes through a shell there, and is but words to it.
 #[test]
 fn words_stay_words_there() {
@@ -208,6 +278,7 @@ fn what_cannot_be_asked_is_a_usage_error() {
         "--host -oX=mtty --type x",
         "--host=-oX=mtty --type x",
         "--timeout 3 --parent mtty --type x",
+        "--format json --parent mtty --type x",
         "--host a=mtty --type ../x",
     ] {
         assert_eq!(far.run(&here, &words(line)).status, Some(2), "{line}");

@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::far::Far;
 use crate::support::Tree;
 
-/// What ssh is given before the command.
-const OPTIONS: &str = "-o BatchMode=yes -T --";
+/// What ssh is given before the command, where hosts have [`words`]' time.
+const OPTIONS: &str = "-o BatchMode=yes -o RemoteCommand=none -o ConnectTimeout=59 -T --";
 
 /// Long on a busy machine, too.
 const LONG: Duration = Duration::from_secs(60);
@@ -240,6 +240,11 @@ fn silent_ones() -> Far {
         .script("mute", "exit 255")
         .script("none", "PATH=/nowhere\n$*")
         .script("torn", "exit 126")
+        .script("csh", "echo 'automdev: Command not found.' >&2\nexit 1")
+        .script(
+            "past",
+            "echo 'automdev: standard input:3:5: the element x of y is not known here: this domain needs a newer automdev' >&2\nexit 1",
+        )
         .script("old", "echo \"error: unexpected argument '--format' found\" >&2\nexit 2")
         .script("new", "cat > /dev/null\necho '{\"schema\":2,\"file\":\"standard input\"}'")
         .script("rubbish", "cat > /dev/null\necho hello")
@@ -272,6 +277,16 @@ fn a_host_without_an_answer_is_told_and_the_others_stand() {
             "torn",
             "its automdev cannot be executed: nothing says why",
             "no-automdev",
+        ),
+        (
+            "csh",
+            "automdev is not installed there: Command not found.",
+            "no-automdev",
+        ),
+        (
+            "past",
+            "vm1.xml:3:5: the element x of y is not known here: this domain needs a newer automdev",
+            "older",
         ),
         (
             "old",
@@ -311,7 +326,7 @@ fn a_host_without_an_answer_is_told_and_the_others_stand() {
     let mut lines = told.stdout.lines();
     assert_eq!(lines.next(), Some("HOST     DOMAIN  STARTS  WHERE"));
     assert_eq!(lines.next(), Some("good     vm1     yes     mtty-2 on mtty"));
-    assert_eq!(lines.next_back(), Some("vm1 can start on 1 of 13 hosts"));
+    assert_eq!(lines.next_back(), Some("vm1 can start on 1 of 15 hosts"));
     let told = lines.collect::<Vec<_>>().join("\n").replace("\n      ", " ");
     let told: Vec<&str> = told.lines().collect();
     assert_eq!(told.len(), table.len(), "{told:#?}");
@@ -351,10 +366,35 @@ fn a_host_may_know_one_domain_and_not_the_other() {
     let told = far.run(&here, &words("--host a vm1.xml vm2.xml"));
     assert_eq!(
         told.stdout,
-        "HOST  DOMAIN  STARTS  WHERE\na     vm1     ?       -\n      standard input (1): newer\n\
+        "HOST  DOMAIN  STARTS  WHERE\na     vm1     ?       -\n      vm1.xml: newer\n\
          a     vm2     yes     t on p\nvm1 can start on 0 of 1 host\nvm2 can start on 1 of 1 host\n"
     );
     assert_eq!((told.status, told.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn more_refusals_than_are_shown_are_counted() {
+    let far = Far::new();
+    let (start, rest) = YES
+        .replace("\"yes\"", "\"no\"")
+        .replace("create", "refuse")
+        .split_once('[')
+        .map(|(start, rest)| (start.to_owned(), rest.to_owned()))
+        .expect("devices");
+    let (device, end) = rest.rsplit_once(']').expect("devices");
+    let devices = vec![device.replace("\"reason\":null", "\"reason\":\"full\""); 12].join(",");
+    far.script(
+        "a",
+        &format!("cat > /dev/null\ncat <<'END'\n{start}[{devices}]{end}\nEND\n"),
+    );
+    let told = far.run(&here(), &words("--host a vm1.xml"));
+    assert_eq!(
+        told.stdout,
+        format!(
+            "HOST  DOMAIN  STARTS  WHERE\na     vm1     no      -\n{}      and 4 more\nvm1 can start on 0 of 1 host\n",
+            "      u: full\n".repeat(8)
+        )
+    );
 }
 
 #[test]
@@ -442,6 +482,112 @@ fn what_takes_no_end_is_bounded() {
     );
 }
 
+/// What is said of a device takes some hundred bytes, as the device itself does: however many there are, no true answer is
+/// too long.
+#[test]
+fn a_long_answer_is_an_answer() {
+    const DOMAINS: usize = 400;
+    let far = Far::new();
+    let (start, rest) = YES.split_once('[').expect("devices");
+    let (device, end) = rest.rsplit_once(']').expect("devices");
+    let why = format!("\"reason\":\"{}\"", "why ".repeat(40));
+    let devices = vec![device.replace("\"reason\":null", &why); 40].join(",");
+    let lines: Vec<String> = (1..=DOMAINS)
+        .map(|number| {
+            let start = start.replace("standard input", &format!("standard input ({number})"));
+            format!("{start}[{devices}]{end}\n")
+        })
+        .collect();
+    let answer = lines.concat();
+    assert!(answer.len() > 4 << 20, "{}", answer.len());
+    let here = here();
+    let element = "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='UUID'/></source></hostdev>";
+    let element = |number: usize| element.replace("UUID", &format!("c0000000-0000-4000-8000-{number:012}"));
+    let elements: String = (0..40).map(element).collect();
+    let xml = format!("<domain><name>vm</name><devices>{elements}</devices></domain>");
+    far.script("a", "cat > /dev/null\ncat \"$far/answer\"");
+    fs::write(far.at("answer"), &answer).expect("a file");
+    let told = far.run_with(
+        &here,
+        &words("--host a --null --timeout 120"),
+        &vec![xml; DOMAINS].join("\0"),
+    );
+    assert_eq!((told.stderr.as_str(), told.status), ("", Some(0)));
+    assert_eq!(
+        told.stdout.matches("a     vm      yes     t on p\n").count(),
+        DOMAINS
+    );
+}
+
+/// Three pipes a host are more than the usual limit of open files allows. It is raised for ourselves alone, and where that
+/// is not allowed, those that were not asked are told.
+#[test]
+fn open_files_are_no_limit_where_more_are_allowed() {
+    let far = Far::new();
+    for number in 0..40 {
+        far.script(
+            &format!("h{number}"),
+            &format!("ulimit -Sn > \"$far/limit-$host\"\n{}", says_yes()),
+        );
+    }
+    let hosts: Vec<String> = (0..40).map(|number| format!("--host=h{number}")).collect();
+    let hosts = hosts.join(" ");
+    let here = here();
+    let run = |limits: &str| {
+        let line = format!(
+            "ulimit {limits}; exec '{}' --root '{}' plan --timeout 60 {hosts} vm1.xml",
+            env!("CARGO_BIN_EXE_automdev"),
+            here.path().display()
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(here.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", far.at("").display()))
+            .output()
+            .expect("a shell");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let told = run("-Sn 64");
+    assert!(told.ends_with("vm1 can start on 40 of 40 hosts\n"), "{told}");
+    for number in 0..40 {
+        let limit = fs::read_to_string(far.at(&format!("limit-h{number}")));
+        assert_eq!(limit.expect("it was asked"), "64\n");
+    }
+
+    let told = run("-n 64");
+    let not_asked =
+        "      it was not asked, as ssh cannot be started here: Too many open files (os\n      error 24)\n";
+    let lacking = told.matches(not_asked).count();
+    assert!((10..40).contains(&lacking), "{told}");
+    let can = 40 - lacking;
+    assert!(
+        told.ends_with(&format!("vm1 can start on {can} of 40 hosts\n")),
+        "{told}"
+    );
+}
+
+/// ssh may still have to close the connection when the time has passed.
+#[test]
+fn an_answer_that_is_there_in_time_holds() {
+    let far = Far::new();
+    far.script("a", &format!("{}exec sleep 1000\n", says_yes()));
+    let told = far.run(&here(), &words("--host a --timeout 5 vm1.xml"));
+    assert_eq!(
+        told.stdout,
+        "HOST  DOMAIN  STARTS  WHERE\na     vm1     yes     t on p\nvm1 can start on 1 of 1 host\n"
+    );
+    assert_eq!(
+        far.asked(),
+        ["-o BatchMode=yes -o RemoteCommand=none -o ConnectTimeout=4 -T -- a automdev plan --format json -"]
+    );
+    let _ = far.run(&here(), &words("--host a --timeout 0.5 vm1.xml"));
+    assert!(
+        far.asked()
+            .iter()
+            .any(|line| line.starts_with("-o BatchMode=yes -o RemoteCommand=none -T --"))
+    );
+}
+
 /// Whatever a host says, a terminal obeys none of it.
 #[test]
 fn hostile_words_do_nothing() {
@@ -493,6 +639,7 @@ fn a_host_that_ssh_would_take_for_something_else_is_refused() {
     for (host, why) in [
         ("-oProxyCommand=touch x", "ssh would take it for an option"),
         ("root@-oProxyCommand", "ssh would take it for an option"),
+        ("ssh://-oProxyCommand", "ssh would take it for an option"),
         ("", "it is empty"),
         ("a b", "what means something to a shell may not be in it"),
         ("$(touch x)", "what means something to a shell may not be in it"),
@@ -529,39 +676,63 @@ fn without_ssh_nobody_is_asked() {
     );
 }
 
-/// Each waits for all the others before it reads its document or answers, and says more on standard error than fits into
-/// a pipe: who asked one after the other, or waited for any of the pipes, would never come to an end.
+/// Some never answer. Each of the others waits until all of them, those too, are there before it reads its document or answers,
+/// and says more on standard error than fits into a pipe: who asked one after the other, or waited for any of the pipes, would
+/// never come to an end.
 #[test]
 fn fifty_hosts_are_asked_at_once() {
     const COUNT: usize = 50;
+    const LIMIT: Duration = Duration::from_secs(30);
+    let never_answers = |number: usize| number % 6 == 3;
     let far = Far::new();
+    let here = "printf '%s\\n' $$ > \"$far/here-$host\"\n";
     let answer = says_yes().replace("/dev/null", "\"$far/got-$host\"");
     let meeting = format!(
-        "printf '%100000s' '' >&2\nmkdir \"$far/here-$host\"\nwhile set -- \"$far\"/here-*; [ $# -lt {COUNT} ]; do\n  \
+        "printf '%100000s' '' >&2\n{here}while set -- \"$far\"/here-*; [ $# -lt {COUNT} ]; do\n  \
          left=$((${{left:-300}} - 1)); [ $left -gt 0 ] || exit 9\n  sleep 0.2\ndone\n{answer}"
     );
-    let mut line = vec!["plan".to_owned(), "--timeout".to_owned(), "120".to_owned()];
+    let silence = format!("{here}sleep 1000 &\nprintf '%s\\n' $! > \"$far/child-$host\"\nwait");
+    let seconds = LIMIT.as_secs().to_string();
+    let mut line = vec!["plan".to_owned(), "--timeout".to_owned(), seconds];
     for number in 0..COUNT {
-        far.script(&format!("h{number}"), &meeting);
+        let script = if never_answers(number) { &silence } else { &meeting };
+        far.script(&format!("h{number}"), script);
         line.push(format!("--host=h{number}"));
     }
     // More than a pipe takes.
     let xml = vm().with(A).xml() + &format!("<!--{}-->", "x".repeat(200_000));
-    let told = far.run_with(&here(), &line, &xml);
-    let names: Vec<String> = (0..COUNT).map(|number| format!("h{number}")).collect();
-    let rows: Vec<String> = names
+    let begun = Instant::now();
+    let told = far.run_with(&self::here(), &line, &xml);
+    let took = begun.elapsed();
+    assert!(took >= LIMIT && took < LIMIT + LONG, "{took:?}");
+    let (silent, able): (Vec<usize>, Vec<usize>) = (0..COUNT).partition(|number| never_answers(*number));
+    assert_eq!((able.len(), silent.len()), (42, 8));
+    let rows: Vec<String> = able
         .iter()
-        .map(|name| format!("{name:4}  vm1     yes     t on p\n"))
+        .map(|number| format!("{:4}  vm1     yes     t on p\n", format!("h{number}")))
+        .chain(silent.iter().map(|number| {
+            format!(
+                "{:4}  -       ?       -\n      no answer within 30 s\n",
+                format!("h{number}")
+            )
+        }))
         .collect();
     let expected = format!(
-        "HOST  DOMAIN  STARTS  WHERE\n{}vm1 can start on 50 of 50 hosts\n",
+        "HOST  DOMAIN  STARTS  WHERE\n{}vm1 can start on 42 of 50 hosts\n",
         rows.concat()
     );
     assert_eq!(told.stdout, expected);
     assert_eq!((told.stderr.as_str(), told.status), ("", Some(0)));
-    for number in 0..COUNT {
+    for number in able {
         let got = fs::read_to_string(far.at(&format!("got-h{number}"))).expect("it was asked");
         assert!(got == xml, "h{number} got {} bytes of {}", got.len(), xml.len());
+    }
+    // Nothing is left of those that were ended, nor of the others.
+    let written = silent.iter().map(|number| format!("child-h{number}"));
+    for name in (0..COUNT).map(|number| format!("here-h{number}")).chain(written) {
+        let pid = fs::read_to_string(far.at(&name)).expect("it was started");
+        let is_gone = Deadline::after(LONG).poll(|| (!is_alive(&pid)).then_some(()));
+        assert!(is_gone.is_some(), "{name}: {pid} is still there");
     }
 }
 

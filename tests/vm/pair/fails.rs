@@ -12,6 +12,9 @@ fn empty(side: &Side) {
     side.sh("for file in /sys/bus/mdev/devices/ffffffff-*/remove; do echo 1 > $file; done");
 }
 
+/// A hook that is called after ours.
+const FOREIGN_HOOK: &str = "/etc/libvirt/hooks/qemu.d/90-fails";
+
 /// Whatever keeps the far host from having the device is told to whoever migrates.
 #[test]
 fn a_host_that_cannot_have_the_device_refuses_the_domain() {
@@ -19,18 +22,18 @@ fn a_host_that_cannot_have_the_device_refuses_the_domain() {
     near.define(A, &Definition::new("mtty", "mtty-2"));
     let domain = DomainXml::new("stays").with(A).that_can_move();
     near.virsh_with("create", &domain);
-    near.assert_runs(&domain, A, "mtty-2");
+    near.assert_runs(&domain, A, "mtty-2 on mtty");
     let identity = near.identity("stays", A);
     let _ = near.operations();
     let migrate = migration("--live --p2p", "stays", &far);
     let assert_stays = || {
         far.assert_clean(&[]);
-        near.assert_runs(&domain, A, "mtty-2");
+        near.assert_runs(&domain, A, "mtty-2 on mtty");
         assert_eq!(near.identity("stays", A), identity);
         assert_eq!(near.operations(), Vec::<String>::new());
     };
 
-    let complaint = near.fails(&migrate);
+    let complaint = near.migration_fails(&migrate);
     assert_eq!(
         our_line(&complaint),
         format!(
@@ -41,7 +44,7 @@ fn a_host_that_cannot_have_the_device_refuses_the_domain() {
 
     far.define(A, &Definition::new("mtty", "mtty-2"));
     fill(&far);
-    let complaint = near.fails(&migrate);
+    let complaint = near.migration_fails(&migrate);
     empty(&far);
     let refused = format!(
         "automdev: stays: cannot create {A} (mtty-2 on mtty): no instance of mtty-2 is left on mtty ("
@@ -52,17 +55,49 @@ fn a_host_that_cannot_have_the_device_refuses_the_domain() {
     // The driver does not take what it was there.
     far.define(A, &Definition::new("mtty", "mtty-1"));
     let _ = far.operations();
-    let complaint = near.fails(&migrate);
+    let complaint = near.migration_fails(&migrate);
     assert!(!complaint.contains("automdev: "), "{complaint}");
     assert_stays();
     let tried = far.operations();
     assert!(tried.contains(&format!("start -: {A}")), "{tried:?}");
     assert!(tried.contains(&format!("release failed: {A}")), "{tried:?}");
 
-    // Nothing of all that is in the way of the next try.
+    // Somebody else's hook does not want it, when ours has made the device.
     far.define(A, &Definition::new("mtty", "mtty-2"));
+    far.put(
+        FOREIGN_HOOK,
+        "#!/bin/sh\n[ \"$2\" != start ] || { echo not today >&2; exit 1; }\n",
+    );
+    far.sh(&format!("chmod 0755 {FOREIGN_HOOK}"));
+    let _ = far.operations();
+    let complaint = near.migration_fails(&migrate);
+    far.sh(&format!("rm {FOREIGN_HOOK}"));
+    assert!(complaint.contains("not today"), "{complaint}");
+    assert_stays();
+    let tried = far.operations();
+    assert!(tried.contains(&format!("start -: {A}")), "{tried:?}");
+    assert!(tried.contains(&format!("release failed: {A}")), "{tried:?}");
+
+    // A domain there has the same device.
+    let other = DomainXml::new("other").with(A);
+    far.virsh_with("create", &other);
+    far.assert_runs(&other, A, "mtty-2 on mtty");
+    let theirs = far.identity("other", A);
+    let complaint = near.migration_fails(&migrate);
+    assert_eq!(
+        our_line(&complaint),
+        format!(
+            "automdev: stays: cannot use {A}: it belongs to other, which is running; stop that one first or give this domain another device"
+        )
+    );
+    far.assert_runs(&other, A, "mtty-2 on mtty");
+    assert_eq!(far.identity("other", A), theirs);
+    far.sh("virsh --quiet destroy other");
+    assert_stays();
+
+    // Nothing of all that is in the way of the next try.
     near.sh(&migrate);
-    far.assert_runs(&domain, A, "mtty-2");
+    far.assert_runs(&domain, A, "mtty-2 on mtty");
     near.assert_clean(&[]);
     far.sh("virsh --quiet destroy stays");
     far.assert_clean(&[]);
@@ -94,7 +129,9 @@ impl HalfWay {
     /// Half-way, this is done, and virsh fails.
     fn is_ended_by(&self, options: &str, how: &str, end: impl FnOnce(&Self)) {
         let HalfWay { near, far, domain } = self;
-        near.assert_runs(domain, A, "mtty-2");
+        // A daemon that comes back takes up each domain, and calls nothing else.
+        let is_taken_up = how == NEAR_DAEMON;
+        near.assert_runs(domain, A, "mtty-2 on mtty");
         let identity = near.identity(domain.name, A);
         println!("{how} ({options}):");
         let _ = (near.operations(), far.operations());
@@ -102,11 +139,12 @@ impl HalfWay {
         end(self);
         begun.fails();
         far.assert_clean(&[]);
-        near.assert_runs(domain, A, "mtty-2");
+        near.assert_runs(domain, A, "mtty-2 on mtty");
         assert_eq!(near.identity(domain.name, A), identity, "{how}");
         let (here, there) = (near.operations(), far.operations());
         println!("near: {here:?}\nfar: {there:?}");
-        assert!(here.iter().all(|call| call.starts_with("reconnect ")), "{here:?}");
+        let taken_up = vec![format!("reconnect -: {A}"); usize::from(is_taken_up)];
+        assert_eq!(here, taken_up, "{how}");
         assert!(
             there.last().is_some_and(|call| call.starts_with("release ")),
             "{there:?}"
@@ -121,6 +159,8 @@ impl HalfWay {
     }
 }
 
+const NEAR_DAEMON: &str = "the near libvirtd is restarted";
+
 const DAEMON: &str = "systemctl restart libvirtd.service";
 
 #[test]
@@ -129,7 +169,7 @@ fn a_domain_runs_on_where_a_migration_ends_half_way() {
     half_way.is_ended_by("--p2p", "the far QEMU is killed", |on| {
         on.far.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
     });
-    half_way.is_ended_by("--p2p", "the near libvirtd is restarted", |on| {
+    half_way.is_ended_by("--p2p", NEAR_DAEMON, |on| {
         on.near.sh(DAEMON);
     });
     half_way.end();
@@ -142,7 +182,7 @@ fn a_domain_runs_on_however_a_migration_ends_half_way() {
     half_way.is_ended_by("", "the far QEMU is killed", |on| {
         on.far.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
     });
-    half_way.is_ended_by("", "the near libvirtd is restarted", |on| {
+    half_way.is_ended_by("", NEAR_DAEMON, |on| {
         on.near.sh(DAEMON);
     });
     for options in ["", "--p2p"] {
@@ -153,6 +193,10 @@ fn a_domain_runs_on_however_a_migration_ends_half_way() {
             on.near.sh("virsh --quiet domjobabort busy");
         });
     }
+    // libvirt's daemons ask each other whether they are still there, and give up after half a minute without an answer.
+    half_way.is_ended_by("--p2p", "the network is lost", |on| {
+        on.far.goes_off(120).ends();
+    });
     half_way.end();
 }
 
@@ -161,7 +205,7 @@ fn a_domain_runs_on_however_a_migration_ends_half_way() {
 #[ignore = "takes a minute"]
 fn a_domain_whose_qemu_dies_half_way_leaves_nothing_on_either_host() {
     let HalfWay { near, far, domain } = HalfWay::new();
-    near.assert_runs(&domain, A, "mtty-2");
+    near.assert_runs(&domain, A, "mtty-2 on mtty");
     let begun = near.begin("--p2p", "busy", &far);
     near.sh("kill -KILL $(cat /run/libvirt/qemu/busy.pid)");
     begun.fails();

@@ -1,14 +1,9 @@
 //! Commands that ask other hosts, over a real ssh.
 
+use serde_json::Value;
+
 use super::side::{Side, sides};
 use crate::support::{A, B, Definition, DomainXml};
-
-/// Takes a host's card down, and up again later: nobody can tell it to.
-const OFF_FOR_A_WHILE: &str = r#"
-card=$(basename /sys/class/net/e*)
-script="sleep 2; ip link set $card down; sleep 40; ip link set $card up"
-setsid sh -c "$script" > /dev/null 2>&1 < /dev/null &
-"#;
 
 #[test]
 fn a_plan_asks_both_and_says_which_does_not_answer() {
@@ -47,8 +42,7 @@ fn a_plan_asks_both_and_says_which_does_not_answer() {
     );
 
     // It is off the network for a while.
-    far.sh(OFF_FOR_A_WHILE);
-    near.sh("sleep 5; ip neighbour flush all");
+    let off = far.goes_off(90);
     let told = near.call(plan, "");
     assert_eq!(
         (told.status, told.stdout.as_str()),
@@ -63,7 +57,28 @@ fn a_plan_asks_both_and_says_which_does_not_answer() {
              other can start on 1 of 2 hosts\n"
         )
     );
-    near.sh("until ssh -o ConnectTimeout=5 far true; do sleep 1; done");
+    let told = near.call(&format!("{plan} --format json"), "");
+    let lines = told.stdout.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<Value> = lines.collect::<Result<_, _>>().expect("an object a line");
+    let said: Vec<_> = lines
+        .iter()
+        .map(|line| ["host", "state", "startable"].map(|key| line[key].as_str()))
+        .collect();
+    let (answered, silent) = (
+        [Some("near"), Some("answered"), Some("yes")],
+        [Some("far"), Some("unreachable"), None],
+    );
+    assert_eq!(
+        (said, told.status),
+        (vec![answered, silent, answered, silent], Some(1)),
+        "{}",
+        told.stdout
+    );
+    assert_eq!(
+        lines[3]["reason"],
+        "ssh: connect to host far port 22: No route to host"
+    );
+    off.ends();
     near.assert_clean(&[]);
     far.assert_clean(&[]);
 }

@@ -28,7 +28,8 @@ fn control(side: &Side) -> String {
     side.sh(&format!("cat /sys/bus/mdev/devices/{A}/power/control"))
 }
 
-/// Under a definition on each of them. First libvirt's daemons see to it, then virsh does, which is connected to both.
+/// Under a definition on each of them, of another type on another parent. First libvirt's daemons see to it, then virsh does,
+/// which is connected to both.
 #[test]
 fn a_domain_moves_live_and_comes_back() {
     let (near, far) = sides();
@@ -38,23 +39,23 @@ fn a_domain_moves_live_and_comes_back() {
         A,
         &Definition {
             attributes,
-            ..Definition::new("mtty", "mtty-2")
+            ..Definition::new("otty", "otty-2")
         },
     );
     let domain = DomainXml::new("moves").with(A).that_can_move();
     near.virsh_with("create", &domain);
-    near.assert_runs(&domain, A, "mtty-2");
+    near.assert_runs(&domain, A, "mtty-2 on mtty");
     assert_eq!(control(&near), "auto\n");
     assert_eq!(near.operations(), starts());
 
     near.sh(&migration("--live --p2p", "moves", &far));
-    far.assert_runs(&domain, A, "mtty-2");
+    far.assert_runs(&domain, A, "otty-2 on otty");
     near.assert_clean(&[]);
     assert_eq!(control(&far), "on\n");
     assert_eq!((near.operations(), far.operations()), (leaves(), comes()));
 
     far.sh(&migration("--live", "moves", &near));
-    near.assert_runs(&domain, A, "mtty-2");
+    near.assert_runs(&domain, A, "mtty-2 on mtty");
     far.assert_clean(&[]);
     assert_eq!(control(&near), "auto\n");
     assert_eq!((near.operations(), far.operations()), (comes(), leaves()));
@@ -63,7 +64,8 @@ fn a_domain_moves_live_and_comes_back() {
     near.assert_clean(&[]);
 }
 
-/// Each has a pool of that name, of its own kind. Offline, no hook is called and nothing is made: that is left to the start.
+/// Each has a pool of that name, of its own kind and of types of its own. Offline, no hook is called and nothing is made: that
+/// is left to the start.
 #[test]
 fn a_domain_of_a_pool_moves_offline_and_live() {
     let (near, far) = sides();
@@ -71,7 +73,7 @@ fn a_domain_of_a_pool_moves_offline_and_live() {
     near.pool("any", &format!("[[member]]\ndefinition = '{A}'\n"));
     far.pool(
         "any",
-        "[[member]]\ntype = 'nvidia-63'\n[[member]]\ntype = 'mtty-2'\nattributes = [['power/control', 'on']]\n",
+        "[[member]]\ntype = 'nvidia-63'\n[[member]]\ntype = 'otty-2'\nattributes = [['power/control', 'on']]\n",
     );
     let domain = DomainXml::new("pooled").of_pool(A, "any").that_can_move();
     near.virsh_with("define", &domain);
@@ -87,7 +89,7 @@ fn a_domain_of_a_pool_moves_offline_and_live() {
     assert_eq!(calls, (Vec::new(), vec!["migrate -:".to_owned()]));
 
     far.sh("virsh --quiet start pooled");
-    far.assert_runs(&domain, A, "mtty-2");
+    far.assert_runs(&domain, A, "otty-2 on otty");
     assert_eq!(control(&far), "on\n");
     assert_eq!(far.operations(), starts());
 
@@ -96,7 +98,7 @@ fn a_domain_of_a_pool_moves_offline_and_live() {
         "pooled",
         &near,
     ));
-    near.assert_runs(&domain, A, "mtty-2");
+    near.assert_runs(&domain, A, "mtty-2 on mtty");
     far.assert_clean(&[]);
     assert_eq!(control(&near), "auto\n");
     assert_eq!((near.operations(), far.operations()), (comes(), leaves()));

@@ -13,9 +13,11 @@ for name in $(virsh list --name); do virsh --quiet destroy "$name"; done
 for name in $(virsh list --all --name); do virsh --quiet undefine "$name"; done
 for file in /sys/bus/mdev/devices/*/remove; do [ ! -e "$file" ] || echo 1 > "$file"; done
 rm -rf /etc/automdev /run/automdev /tmp/operations
-mkdir -p /etc/automdev/pools.d /etc/mdevctl.d/mtty /etc/mdevctl.d/mdpy /etc/libvirt/hooks/qemu.d
-rm -f /etc/mdevctl.d/mtty/* /etc/mdevctl.d/mdpy/*
+cd /etc/mdevctl.d
+mkdir -p /etc/automdev/pools.d mtty otty mdpy /etc/libvirt/hooks/qemu.d
+rm -f mtty/* otty/* mdpy/*
 cd /etc/libvirt/hooks/qemu.d
+rm -f 90-fails
 ln -sf /usr/bin/automdev 50-automdev
 echo '#!/bin/sh' > 10-watch
 echo 'echo $2 $4: $(ls /sys/bus/mdev/devices) >> /tmp/operations' >> 10-watch
@@ -25,11 +27,30 @@ systemctl reload libvirtd.service
 virsh list > /dev/null
 "#;
 
+/// Takes a host's card down, and up again `$seconds` later: nobody can tell it to.
+const GO_OFF: &str = r#"
+card=$(basename /sys/class/net/e*)
+script="sleep 1; ip link set $card down; sleep $seconds; ip link set $card up"
+setsid sh -c "$script" > /dev/null 2>&1 < /dev/null &
+"#;
+
+/// Waits, on the other host, until far does not answer any more. Who asks only once might be too early.
+const IS_OFF: &str = r#"
+tries=0
+while timeout 5 bash -c ": < /dev/tcp/far/22" 2> /dev/null; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || exit 1
+    sleep 0.2
+done
+ip neighbour flush all
+"#;
+
 /// All that has to be right, one thing a line: devices, records and claims, who has a device open, domains.
 const STATE: &str = r#"
 for device in /sys/bus/mdev/devices/*; do
     [ -e "$device" ] || continue
-    echo "device ${device##*/} $(basename "$(readlink "$device/mdev_type")")"
+    parent=$(dirname "$(readlink -f "$device")")
+    echo "device ${device##*/} $(basename "$(readlink "$device/mdev_type")") on ${parent##*/}"
     node=/dev/vfio/$(basename "$(readlink "$device/iommu_group")")
     for file in /run/libvirt/qemu/*.pid; do
         ls -l "/proc/$(cat "$file")/fd" 2> /dev/null | grep -q " $node$" && echo "open ${device##*/}"
@@ -64,6 +85,12 @@ pub(super) fn sides() -> (Side, Side) {
 pub(super) fn migration(options: &str, name: &str, to: &Side) -> String {
     let to = to.name;
     format!("virsh --quiet migrate {options} {name} qemu+ssh://{to}/system")
+}
+
+/// Runs a script in the near one, whatever else is known of it; it must succeed.
+fn here(script: &str) {
+    let (name, free) = ("near", String::new());
+    Side { name, free }.sh(script);
 }
 
 impl Side {
@@ -108,6 +135,16 @@ impl Side {
         called.stderr
     }
 
+    /// What a migration complains about; it must fail. libvirt's daemon closes its connection to the other one at last, and
+    /// once in a while shows the end of that in the place of the reason.
+    #[track_caller]
+    pub(super) fn migration_fails(&self, script: &str) -> String {
+        const LOST: &str = "End of file while reading data";
+        let mut complaints = (0..3).map(|_| self.fails(script));
+        let told = complaints.find(|complaint| !complaint.contains(LOST));
+        told.unwrap_or_else(|| panic!("{}: {script} never says why", self.name))
+    }
+
     /// Writes a file there.
     #[track_caller]
     pub(super) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -150,6 +187,17 @@ impl Side {
         begun
     }
 
+    /// Takes it off the network for so many seconds. It is off when this returns.
+    pub(super) fn goes_off(&self, seconds: u32) -> Off {
+        assert_eq!(self.name, "far", "this runs in the near one");
+        let mut command = self.command(&format!("seconds={seconds}{GO_OFF}"));
+        // The connection by which it is told so may be cut before it is closed: then it ends when the host is back.
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let told = command.spawn().expect("a command");
+        here(IS_OFF);
+        Off { told }
+    }
+
     /// What libvirt has called there since it was last asked.
     pub(super) fn operations(&self) -> Vec<String> {
         let text = self.sh("touch /tmp/operations; cat /tmp/operations; : > /tmp/operations");
@@ -163,12 +211,12 @@ impl Side {
         ))
     }
 
-    /// It runs there, with that device of its own, and nothing else is known.
+    /// It runs there, with that device of its own (`TYPE on PARENT`), and nothing else is known.
     #[track_caller]
-    pub(super) fn assert_runs(&self, domain: &DomainXml, uuid: &str, mdev_type: &str) {
+    pub(super) fn assert_runs(&self, domain: &DomainXml, uuid: &str, place: &str) {
         let claimant = format!("domain-{}", domain.uuid);
         self.assert_state(&[
-            format!("device {uuid} {mdev_type}"),
+            format!("device {uuid} {place}"),
             format!("open {uuid}"),
             format!("claimants/{claimant}"),
             format!("claims/{uuid}/{claimant}"),
@@ -197,6 +245,19 @@ impl Side {
             state = now;
             state.lines().eq(expected)
         });
+    }
+}
+
+/// A host that is off the network for a while.
+pub(super) struct Off {
+    told: Child,
+}
+
+impl Off {
+    /// Waits until it is there again.
+    pub(super) fn ends(mut self) {
+        here("until ssh -o ConnectTimeout=5 far true; do sleep 1; done");
+        self.told.wait().expect("a child");
     }
 }
 

@@ -59,8 +59,8 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 fn make_folder(path: &Path, mode: u32) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.with_context(|| format!("{}", path.display()))
+    let done = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    done.with_context(|| format!("{}", path.display()))
 }
 
 /// A host of that size.

@@ -9,7 +9,7 @@ const VERSION: &str = "2";
 pub(crate) const BUILDER_PACKAGES: [&str; 4] = ["linux-headers-amd64", "linux-source", "make", "xz-utils"];
 
 /// What a host has.
-pub(crate) const HOST_PACKAGES: [&str; 24] = [
+pub(crate) const HOST_PACKAGES: [&str; 26] = [
     "linux-image-amd64",
     "systemd-sysv",
     "login",
@@ -34,6 +34,8 @@ pub(crate) const HOST_PACKAGES: [&str; 24] = [
     "openssh-client",
     "openssh-server",
     "ansible-core",
+    "python3-apt",
+    "qemu-utils",
 ];
 
 /// Files of packages that no host needs: most of a kernel's drivers, for example. Patterns of dpkg's `path-exclude`.

@@ -52,7 +52,7 @@ pub(crate) enum Shown {
 }
 
 /// How the names of those tests begin that need the packages.
-const OF_PACKAGES: &str = "packages::";
+const OF_PACKAGES: [&str; 2] = ["packages::", "pair::playbook::the_package_"];
 
 /// How the names of those tests begin that need two hosts.
 const OF_PAIRS: &str = "pair::";
@@ -102,7 +102,8 @@ pub(crate) fn test(
     if names.is_empty() {
         bail!("no test has one of these in its name: {}", filters.join(", "));
     }
-    if names.iter().any(|name| name.starts_with(OF_PACKAGES)) {
+    let needs_packages = |name: &String| OF_PACKAGES.iter().any(|start| name.starts_with(start));
+    if names.iter().any(needs_packages) {
         files.extend(packages()?);
     }
     let (paired, alone): (Vec<String>, _) = names.into_iter().partition(|name| name.starts_with(OF_PAIRS));

@@ -31,3 +31,6 @@ systemctl start ssh.service
 # Neither has one of its own to tell, and libvirt does not migrate to the host that it comes from.
 echo "host_uuid = \"d1e2f3a4-0000-4000-8000-00000000000$number\"" >> /etc/libvirt/libvirtd.conf
 systemctl restart libvirtd.service
+
+# A parent that has another name and types of other names, for domains that move from one to the other.
+modprobe otty
