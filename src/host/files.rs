@@ -120,21 +120,23 @@ pub fn unlink(kernel: &dyn Kernel, path: &Path) -> io::Result<()> {
 /// Reads a file of the kernel's, whose content is a short line. None where it cannot be read, or is no text.
 #[must_use]
 pub fn read_short(path: &Path) -> Option<String> {
-    let content = read_start(path)?;
+    let content = read_start(path).ok()?;
     let text = std::str::from_utf8(&content).ok()?;
     Some(text.trim_end().to_owned())
 }
 
 /// Reads the beginning of a file of the kernel's, enough for a line of many numbers: no more calls than it takes, as there
-/// may be hundreds. None where it cannot be read.
-#[must_use]
-pub fn read_start(path: &Path) -> Option<Vec<u8>> {
+/// may be hundreds.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     const MOST: usize = 1024;
-    let file = open(path, OFlag::O_RDONLY).ok()?;
+    let file = open(path, OFlag::O_RDONLY)?;
     let mut content = vec![0; MOST];
-    let length = read(&file, &mut content).ok()?;
+    let length = read(&file, &mut content)?;
     content.truncate(length);
-    Some(content)
+    Ok(content)
 }
 
 fn read(mut file: &File, content: &mut [u8]) -> io::Result<usize> {

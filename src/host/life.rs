@@ -1,6 +1,8 @@
 //! Whether those who claim devices still use them: by their processes and libvirt's run-time files, never by
 //! asking libvirt, which waits for us.
 
+use std::io;
+
 use super::files;
 use super::kernel::Kernel;
 use super::machine;
@@ -55,7 +57,7 @@ pub fn of_claimant(root: &Root, kernel: &dyn Kernel, claimant: Claimant, claim: 
     match claimant {
         Claimant::Process(id) if processes::runs(root, id) => Life::Running,
         Claimant::Process(_) => Life::Gone,
-        Claimant::Domain(uuid) if qemu_of(root, kernel, uuid, &claim.name).is_some() => Life::Running,
+        Claimant::Domain(uuid) if may_have_qemu(root, kernel, uuid, &claim.name) => Life::Running,
         Claimant::Domain(_) => {
             if !claim.daemon.is_some_and(|daemon| processes::runs(root, daemon)) {
                 return Life::Gone;
@@ -73,13 +75,38 @@ pub fn of_claimant(root: &Root, kernel: &dyn Kernel, claimant: Claimant, claim: 
 /// taken for it.
 #[must_use]
 pub fn qemu_of(root: &Root, kernel: &dyn Kernel, uuid: DomainUuid, name: &str) -> Option<ProcessId> {
+    look_for_qemu(root, kernel, uuid, name).ok().flatten()
+}
+
+/// Whether a domain's QEMU runs, for all that can be told.
+fn may_have_qemu(root: &Root, kernel: &dyn Kernel, uuid: DomainUuid, name: &str) -> bool {
+    look_for_qemu(root, kernel, uuid, name).map_or(true, |qemu| qemu.is_some())
+}
+
+/// It cannot be told where the host has too many open files, say.
+fn look_for_qemu(
+    root: &Root,
+    kernel: &dyn Kernel,
+    uuid: DomainUuid,
+    name: &str,
+) -> io::Result<Option<ProcessId>> {
     const LARGEST: usize = 64;
     if name.contains('/') {
-        return None;
+        return Ok(None);
     }
     let file = root.path(LIBVIRT_RUN).join(format!("{name}.pid"));
-    let content = files::read_bounded(&file, LARGEST).ok().flatten()?;
-    let pid = String::from_utf8(content).ok()?.trim().parse().ok()?;
-    let process = processes::find(root, pid)?;
-    processes::may_be_called_with(root, kernel, pid, &uuid.to_string()).then_some(process.id)
+    let content = match files::read_bounded(&file, LARGEST) {
+        // What has no errno is no such file of libvirt's.
+        Err(error) if error.raw_os_error().is_some() => return Err(error),
+        content => content.ok().flatten().unwrap_or_default(),
+    };
+    let Some(pid) = std::str::from_utf8(&content)
+        .ok()
+        .and_then(|pid| pid.trim().parse().ok())
+    else {
+        return Ok(None);
+    };
+    let process = processes::look_for(root, pid)?;
+    let is_its = |_: &_| processes::may_be_called_with(root, kernel, pid, &uuid.to_string());
+    Ok(process.filter(is_its).map(|process| process.id))
 }

@@ -26,12 +26,32 @@ pub struct Process {
     pub name: String,
 }
 
-/// The process of that number, unless it has ended: one that only waits to be reaped has.
+/// The process of that number, unless it has ended, or that cannot be told.
 #[must_use]
 pub fn find(root: &Root, pid: u32) -> Option<Process> {
+    look_for(root, pid).ok().flatten()
+}
+
+/// The process of that number, unless it has ended: one that only waits to be reaped has.
+///
+/// # Errors
+/// It cannot be told: there are too many open files on the host, say.
+pub fn look_for(root: &Root, pid: u32) -> io::Result<Option<Process>> {
+    match files::read_start(&root.path("/proc").join(pid.to_string()).join("stat")) {
+        Ok(stat) => Ok(parse_stat(pid, &stat)),
+        Err(error) if has_ended(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What it means that a file of a process's cannot be read: `/proc` has no such process, or not any more.
+fn has_ended(error: &io::Error) -> bool {
+    files::is_absent(error) || error.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
+fn parse_stat(pid: u32, stat: &[u8]) -> Option<Process> {
     // A process may call itself anything, be it no text.
-    let stat = files::read_start(&root.path("/proc").join(pid.to_string()).join("stat"))?;
-    let stat = String::from_utf8_lossy(&stat);
+    let stat = String::from_utf8_lossy(stat);
     // The name stands in parentheses, and may hold some itself.
     let (before, rest) = stat.rsplit_once(')')?;
     let name = before.split_once('(')?.1;
@@ -51,10 +71,13 @@ pub fn find(root: &Root, pid: u32) -> Option<Process> {
     })
 }
 
-/// Whether that very process still runs.
+/// Whether that very process still runs, for all that can be told.
 #[must_use]
 pub fn runs(root: &Root, id: ProcessId) -> bool {
-    find(root, id.pid).is_some_and(|process| process.id == id)
+    match look_for(root, id.pid) {
+        Ok(process) => process.is_some_and(|process| process.id == id),
+        Err(_) => true,
+    }
 }
 
 /// Whether a process's arguments hold a text, or cannot be read as long as it runs.
@@ -83,23 +106,36 @@ pub fn has_argument(line: &Path, text: &str) -> io::Result<bool> {
     Ok(arguments.any(|argument| argument == text.as_bytes()))
 }
 
-/// A process that has a file open.
+/// A process that has a file open, or may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its number.
+    /// Its number; 0 where it cannot be told who there is at all.
     pub pid: u32,
     /// Its program's name.
     pub name: String,
 }
 
+impl User {
+    fn unknown(error: &io::Error) -> Self {
+        User {
+            pid: 0,
+            name: format!("somebody, for all that can be told: /proc cannot be read: {error}"),
+        }
+    }
+}
+
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.pid)
+        match self.pid {
+            0 => write!(f, "{}", self.name),
+            pid => write!(f, "{} ({pid})", self.name),
+        }
     }
 }
 
 /// Who has one of these nodes of VFIO's open, found without touching them: to open one, however shortly, makes a
-/// QEMU that starts just then fail. Processes that may not be looked into are passed over.
+/// QEMU that starts just then fail. Processes that may not be looked into are passed over; one that cannot be looked into for
+/// another reason may have it open.
 #[must_use]
 pub fn users(root: &Root, nodes: &[PathBuf]) -> Vec<User> {
     if nodes.is_empty() || is_vfio_idle(root) {
@@ -109,23 +145,20 @@ pub fn users(root: &Root, nodes: &[PathBuf]) -> Vec<User> {
 }
 
 /// Who has one of these files open.
-fn who_has_open(root: &Root, files: &[PathBuf]) -> Vec<User> {
+fn who_has_open(root: &Root, wanted: &[PathBuf]) -> Vec<User> {
     let proc = root.path("/proc");
-    let Ok(entries) = fs::read_dir(&proc) else {
-        return Vec::new();
+    let names = match files::names(&proc) {
+        Ok(names) => names,
+        Err(error) => return vec![User::unknown(&error)],
     };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pids = names.iter().filter_map(|name| name.parse::<u32>().ok());
     let is_told = open_files(&proc.join("self/fd")).is_some_and(|count| count > 0);
     let has_none = |descriptors: &Path| is_told && open_files(descriptors) == Some(0);
     pids.map(|pid| (pid, proc.join(pid.to_string()).join("fd")))
-        .filter(|(_, descriptors)| !has_none(descriptors) && has_open(descriptors, files))
-        .filter_map(|(pid, _)| {
-            find(root, pid).map(|process| User {
-                pid,
-                name: process.name,
-            })
+        .filter(|(_, descriptors)| !has_none(descriptors) && has_open(descriptors, wanted))
+        .filter_map(|(pid, _)| match look_for(root, pid) {
+            Ok(process) => process.map(|Process { name, .. }| User { pid, name }),
+            Err(error) => Some(User::unknown(&error)),
         })
         .collect()
 }
@@ -151,14 +184,15 @@ fn open_files(descriptors: &Path) -> Option<u64> {
     fs::metadata(descriptors).ok().map(|found| found.len())
 }
 
-fn has_open(descriptors: &Path, files: &[PathBuf]) -> bool {
-    let Ok(entries) = fs::read_dir(descriptors) else {
-        return false;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok())
-        .any(|file| files.contains(&file))
+/// Whether a process has one of these files open; also where that cannot be told, though we may look.
+fn has_open(descriptors: &Path, wanted: &[PathBuf]) -> bool {
+    match files::names(descriptors) {
+        Ok(names) => names
+            .iter()
+            .filter_map(|name| fs::read_link(descriptors.join(name)).ok())
+            .any(|file| wanted.contains(&file)),
+        Err(error) => !has_ended(&error) && error.kind() != io::ErrorKind::PermissionDenied,
+    }
 }
 
 #[cfg(test)]

@@ -212,3 +212,32 @@ fn the_device_of_a_domain_that_starts_anew_meanwhile() {
     host.release(&vm).done();
     host.assert_ledger_empty();
 }
+
+/// A host that has too many files open tells nothing of its processes: nobody is taken for gone.
+#[test]
+fn whatever_belongs_to_somebody_who_cannot_be_looked_at() {
+    let (host, vm, other) = two();
+    host.prepare(&vm).done();
+    host.prepare(&other).done();
+    host.stop_libvirt();
+    // It leads to itself: whoever opens it gets an error that is not about the process.
+    host.link_text("proc/4711/fd", "fd");
+    host.file(
+        "proc/4711/stat",
+        "4711 (qemu-system-x86) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 0 0 1 0 9 0",
+    );
+    let state = host.state();
+    let answer = host.reconcile(&[]);
+    assert_eq!(answer.status, Some(1), "{answer:?}");
+    for line in answer.stdout.lines() {
+        assert!(
+            line.starts_with("kept ") && line.contains("is in use by qemu-system-x86 (4711)"),
+            "{line}"
+        );
+    }
+    assert_eq!(answer.stdout.lines().count(), 2, "{answer:?}");
+    state.assert_unchanged(&host.state());
+    host.kill(4711);
+    assert_eq!(host.reconcile(&[]).status, Some(0));
+    host.assert_ledger_empty();
+}
