@@ -31,7 +31,13 @@ pub struct Process {
 pub fn find(root: &Root, pid: u32) -> Option<Process> {
     // A process may call itself anything, be it no text.
     let stat = fs::read(root.path("/proc").join(pid.to_string()).join("stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
+    parse_stat(pid, &stat)
+}
+
+/// What `/proc/PID/stat` says of a process that has not ended.
+#[must_use]
+pub fn parse_stat(pid: u32, stat: &[u8]) -> Option<Process> {
+    let stat = String::from_utf8_lossy(stat);
     // The name stands in parentheses, and may hold some itself.
     let (before, rest) = stat.rsplit_once(')')?;
     let name = before.split_once('(')?.1;
