@@ -1,5 +1,5 @@
-//! The small things that others say: names, a hook call's operation, what one of mdevctl's scripts answers. A name that
-//! is one cannot leave its folder, and prints as it is.
+//! The small things that others say: names, a hook call's operation, what one of mdevctl's scripts answers, what `/proc` says
+//! of a process. A name that is one cannot leave its folder, and prints as it is.
 
 #![no_main]
 

@@ -49,7 +49,9 @@ fn has_ended(error: &io::Error) -> bool {
     files::is_absent(error) || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
-fn parse_stat(pid: u32, stat: &[u8]) -> Option<Process> {
+/// What `/proc/PID/stat` says of a process that has not ended.
+#[must_use]
+pub fn parse_stat(pid: u32, stat: &[u8]) -> Option<Process> {
     // A process may call itself anything, be it no text.
     let stat = String::from_utf8_lossy(stat);
     // The name stands in parentheses, and may hold some itself.

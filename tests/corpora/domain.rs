@@ -3,7 +3,7 @@
 
 use automdev::cmd::colour::Palette;
 use automdev::cmd::diagnostic::Diagnostic;
-use automdev::model::domain::{Domain, decode, glance};
+use automdev::model::domain::{Domain, decode, glance, of_status};
 use automdev::model::fault::{Fault, MOST_FAULTS, Place};
 
 fn check_faults(text: &str, faults: &[Fault]) {
@@ -31,6 +31,10 @@ pub(crate) fn check(bytes: &[u8]) {
     match decode(bytes.to_vec()) {
         Err((text, fault)) => check_faults(&text, &[fault]),
         Ok(text) => {
+            match of_status(&text) {
+                Ok(domain) => assert!(text.contains(domain)),
+                Err(faults) => check_faults(&text, &faults),
+            }
             let seen = glance(&text);
             match (Domain::parse(&text), seen) {
                 (Ok(domain), Some(plain)) => {

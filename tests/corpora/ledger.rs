@@ -1,6 +1,7 @@
 //! Whatever a file of the ledger holds, it is read or refused, and what is read is written as the same again; and a
 //! file's name is a claimant's or none.
 
+use automdev::host::ledger::Swap;
 use automdev::model::claim::{Claim, Claimant, Holdings, Record};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ pub(crate) fn check(bytes: &[u8]) {
     check_file::<Record>(bytes);
     check_file::<Claim>(bytes);
     check_file::<Holdings>(bytes);
+    check_file::<Swap>(bytes);
     if let Ok(name) = std::str::from_utf8(bytes) {
         if let Some(claimant) = Claimant::of_file_name(name) {
             let shown = claimant.to_string();

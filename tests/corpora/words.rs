@@ -1,9 +1,10 @@
-//! The small things that others say: names, a hook call's operation, what one of mdevctl's scripts answers. A name that
-//! is one cannot leave its folder, and prints as it is.
+//! The small things that others say: names, a hook call's operation, what one of mdevctl's scripts answers, what `/proc` says
+//! of a process. A name that is one cannot leave its folder, and prints as it is.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use automdev::host::processes::parse_stat;
 use automdev::model::callout::Supports;
 use automdev::model::hook_call::Event;
 use automdev::model::names::{
@@ -27,6 +28,9 @@ pub(crate) fn check(bytes: &[u8]) {
     );
     assert_eq!(event != Event::Other, is_ours);
     drop(Supports::parse(bytes));
+    if let Some(process) = parse_stat(1, bytes) {
+        assert!(!process.name.contains(is_unprintable), "{process:?}");
+    }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
