@@ -14,7 +14,10 @@ cat > /etc/hosts <<'END'
 10.0.0.1 near
 10.0.0.2 far
 END
-until link=$(ls -d /sys/class/net/e*); do sleep 0.2; done
+# udev gives the card another name, soon after it is there.
+until ls -d /sys/class/net/e* > /dev/null 2>&1; do sleep 0.2; done
+udevadm settle
+link=$(ls -d /sys/class/net/e*)
 link=${link##*/}
 ip address add "10.0.0.$number/24" dev "$link"
 ip link set "$link" up
