@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::dist::{self, Libc};
-use crate::vm::{self, Generation, Stage};
+use crate::vm::{self, Generation, Purpose, Stage};
 pub(crate) use host::{Inside, inside};
 use measure::{Instructions, Measured};
 
@@ -37,6 +37,15 @@ const RUNS: u32 = 100;
 /// The same in a host, which is emulated, as a rule.
 const RUNS_IN_HOST: u32 = 15;
 
+/// What the time in a host goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Clock {
+    /// This machine's
+    Real,
+    /// The instructions that its one emulated processor executes, a nanosecond each, whatever else this machine does
+    Counted,
+}
+
 /// `cargo xtask bench …`
 #[derive(Args)]
 #[command(after_help = "\
@@ -44,6 +53,7 @@ Examples:
   cargo xtask bench                       all cases on this machine
   cargo xtask bench --runs 20 pool        those with `pool` in their name, quickly
   cargo xtask bench --host                on a real kernel, beside mdevctl, virsh and hooks of others
+  cargo xtask bench --host --clock counted   the same in instructions of the whole host
   cargo xtask bench --check               has anything got worse? instructions and system calls only
   cargo xtask bench --record              what is counted now is what counts from now on")]
 pub(crate) struct Arguments {
@@ -56,6 +66,9 @@ pub(crate) struct Arguments {
     /// The host's generation
     #[arg(long, value_enum, default_value_t = Generation::Trixie, requires = "host")]
     generation: Generation,
+    /// What the host's time goes by
+    #[arg(long, value_enum, default_value_t = Clock::Real, requires = "host")]
+    clock: Clock,
     /// Writes the results there, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -89,7 +102,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
                 automdev: &program,
                 bare_writes: &dist::bare_writes(libc)?,
             };
-            host::measure(arguments.generation, &programs, runs(RUNS_IN_HOST), filters)?
+            let place = host::Place {
+                generation: arguments.generation,
+                purpose: match arguments.clock {
+                    Clock::Real => Purpose::Run,
+                    Clock::Counted => Purpose::Count,
+                },
+            };
+            host::measure(&place, &programs, runs(RUNS_IN_HOST), filters)?
         }
     } else {
         (here(libc, &program, runs(RUNS), filters)?, ExitCode::SUCCESS)
@@ -193,12 +213,14 @@ mod tests {
             "--runs 3 pool",
             "--check",
             "--host --generation bookworm --json out 1",
+            "--host --clock counted 1",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [
             "--runs 2",
             "--generation trixie",
+            "--clock counted",
             "--host --check",
             "--host --record",
             "--check pool",

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::emulator;
 use super::image::Image;
-use super::{emulator, probe};
+use super::probe::{self, Accelerator};
 
 /// Memory of a host: two of them run at a time.
 const MEMORY: &str = "3G";
@@ -19,6 +20,9 @@ const ADDRESS: &str = "52:54:00:00:00";
 pub(crate) enum Purpose {
     /// Run the payload's command, then end.
     Run,
+    /// The same, on one emulated processor whose clock goes by what it executes: a nanosecond for each instruction. What
+    /// else this machine does changes nothing in it.
+    Count,
     /// The same, but what is written to the root file system stays: for building an image.
     WarmUp,
     /// Give a person a shell on the serial line.
@@ -34,16 +38,20 @@ pub(crate) fn command(
     purpose: Purpose,
     words: &str,
 ) -> Result<Command> {
+    let (processors, accelerator) = match purpose {
+        Purpose::Count => ("1", Accelerator::Counted),
+        _ => ("2", probe::accelerator()),
+    };
     let (purpose, layer) = match purpose {
-        Purpose::Run => ("automdev-vm.run", "snapshot=on,cache=unsafe"),
+        Purpose::Run | Purpose::Count => ("automdev-vm.run", "snapshot=on,cache=unsafe"),
         Purpose::WarmUp => ("automdev-vm.run", "cache=unsafe"),
         Purpose::Shell => ("automdev-vm.shell", "snapshot=on,cache=unsafe"),
     };
     let mut command = emulator::command()?;
     command
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-machine", "q35", "-smp", "2", "-m", MEMORY])
-        .args(probe::accelerator().options())
+        .args(["-machine", "q35", "-smp", processors, "-m", MEMORY])
+        .args(accelerator.options())
         .arg("-kernel")
         .arg(image.kernel())
         .arg("-initrd")

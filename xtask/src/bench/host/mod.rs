@@ -26,9 +26,16 @@ pub(crate) struct Programs<'a> {
     pub(crate) bare_writes: &'a Path,
 }
 
-/// Measures in a host of `generation` what automdev costs. It is a failure where some of it could not be measured.
+/// Where it is measured.
+pub(crate) struct Place {
+    pub(crate) generation: Generation,
+    /// [`Purpose::Run`] or [`Purpose::Count`].
+    pub(crate) purpose: Purpose,
+}
+
+/// Measures in a host what automdev costs. It is a failure where some of it could not be measured.
 pub(crate) fn measure(
-    generation: Generation,
+    place: &Place,
     programs: &Programs<'_>,
     runs: u32,
     filters: &[String],
@@ -45,6 +52,7 @@ pub(crate) fn measure(
             from: from.to_owned(),
         });
     }
+    let generation = place.generation;
     let image = vm::ensure_image(generation)?;
     let runs = runs.to_string();
     let mut command = ["/automdev/xtask", "bench-inside", &runs]
@@ -55,7 +63,7 @@ pub(crate) fn measure(
         image: &image,
         carried: &carried,
         command: &command,
-        purpose: Purpose::Run,
+        purpose: place.purpose,
         limit: LIMIT,
     };
     let stage = Stage::begin(generation, "measuring");
