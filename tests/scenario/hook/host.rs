@@ -428,7 +428,7 @@ impl Message {
             .collect()
     }
 
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.field("PRIORITY"), self.field("MESSAGE"))
     }
 }
