@@ -247,6 +247,11 @@ fn check_rights(root: &Root, plan: Plan) -> anyhow::Result<()> {
             Action::Create(plan::Place {
                 parent, mdev_type, ..
             }) => return Err(only_root(uuid, &parent, &mdev_type)),
+            Action::Wait(Wait::Users) => {
+                bail!(
+                    "cannot use {uuid}: somebody has it open; end that first, or give this QEMU another device"
+                )
+            }
             Action::Wait(Wait::Late(places)) => {
                 let first = places.first();
                 if let Some((parent, mdev_type)) = first {

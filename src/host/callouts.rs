@@ -86,6 +86,8 @@ pub struct Callouts<'a> {
     input: String,
     /// All callouts, as they were found before the act.
     all: Vec<PathBuf>,
+    /// All notifiers, likewise.
+    notifiers: Vec<PathBuf>,
     /// The one that answers for the device.
     script: Option<Script>,
     ran: bool,
@@ -133,6 +135,7 @@ impl<'a> Callouts<'a> {
             act,
             input,
             all: scripts(machine, Kind::Callouts),
+            notifiers: scripts(machine, Kind::Notifiers),
             script: None,
             ran: false,
         };
@@ -150,6 +153,12 @@ impl<'a> Callouts<'a> {
             log::warn!(uuid:% = self.subject.uuid; "after the {}, {}", self.act.as_str(), error);
         }
         self.notify(outcome);
+    }
+
+    /// Whether there is no script at all, so that the end is told to nobody.
+    #[must_use]
+    pub fn has_none(&self) -> bool {
+        self.all.is_empty() && self.notifiers.is_empty()
     }
 
     /// Whether any script was executed, which may have taken its time.
@@ -223,7 +232,7 @@ impl<'a> Callouts<'a> {
     }
 
     fn notify(&mut self, outcome: Outcome) {
-        for path in scripts(self.machine, Kind::Notifiers) {
+        for path in std::mem::take(&mut self.notifiers) {
             match self.run(&path, Event::Notify, self.act, outcome, "") {
                 Ok(ran) => self.log_ending(&path, &ran),
                 Err(error) => log::debug!("{} is not executed: {error}", path.display()),

@@ -134,12 +134,26 @@ fn attribute_refused(error: WriteError) -> String {
     }
 }
 
-/// Makes the device of a record that is `creating` and writes its attributes; where nothing of it is still to come, it is
+/// What is still to come once a device is there, before it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Then {
+    /// Nothing but what it needs itself: attributes, its node.
+    Nothing,
+    /// Scripts, or other devices without which it is of no use.
+    Others,
+}
+
+/// Makes the device of a record that is `creating` and writes its attributes; where nothing is still to come, it is
 /// `ready` at once. The caller holds the locks of the device and of its parent.
 ///
 /// # Errors
 /// See [`CreateError`]. The record says how far it came.
-pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -> Result<(), CreateError> {
+pub fn create(
+    machine: &Machine<'_>,
+    ledger: &Ledger<'_>,
+    record: &mut Record,
+    then: Then,
+) -> Result<(), CreateError> {
     let flight = ledger.begin_creation(record.uuid, machine.deadline)?;
     let folder = sysfs::parent_folder(&machine.root, &record.parent);
     let file = format!("mdev_supported_types/{}/create", record.mdev_type);
@@ -170,7 +184,8 @@ pub fn create(machine: &Machine<'_>, ledger: &Ledger<'_>, record: &mut Record) -
     }
     let inode = sysfs::inode_below(&machine.root, &record.parent, record.uuid);
     record.inode = Some(inode.ok_or(CreateError::Vanished)?);
-    if record.attributes.is_empty()
+    if then == Then::Nothing
+        && record.attributes.is_empty()
         && missing_node(machine, &sysfs::nodes(&machine.root, record.uuid)).is_none()
     {
         record.state = State::Ready;

@@ -40,13 +40,9 @@ pub fn read_bounded(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let too_large = || io::Error::other(format!("it is larger than {most} bytes"));
-    let size = usize::try_from(metadata.len()).map_err(|_| too_large())?;
-    if size > most {
-        return Err(too_large());
-    }
-    // Room for all of it, so that it is read in one piece.
-    let mut content = vec![0; size + ROOM];
+    // Room for all of it, so that it is read in one piece. sysfs says that each of its files has a page, however large pages are.
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    let mut content = vec![0; size.min(most) + ROOM];
     let mut length = 0;
     loop {
         match read(&file, &mut content[length..])? {
@@ -54,7 +50,7 @@ pub fn read_bounded(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
             some => length += some,
         }
         if length > most {
-            return Err(too_large());
+            return Err(io::Error::other(format!("it is larger than {most} bytes")));
         }
         // A file of the kernel's has no size, or one that is not its own: only another read finds its end.
         if length == size {

@@ -83,17 +83,25 @@ pub fn claimant(machine: &Machine<'_>, claimant: Claimant, mode: Mode) -> Result
     Ok(reconciler.leftovers)
 }
 
-/// Sees to those devices of ours that nobody claims and nobody is at work on; tells what there was.
+/// Sees to those devices of ours that nobody claims and nobody is at work on, until the machine's deadline; tells what there
+/// was.
 pub fn unclaimed(machine: &Machine<'_>, is_meant: impl Fn(&Record) -> bool) -> Vec<Leftover> {
     let ledger = Ledger::look(&machine.root, machine.kernel);
-    let mut reconciler = Reconciler::new(machine, &ledger, Mode::Act);
+    let mut leftovers = Vec::new();
     for uuid in ledger.recorded() {
+        if machine.deadline.has_passed() {
+            break;
+        }
         let record = ledger.record(uuid).ok().flatten();
         if record.is_some_and(|record| is_meant(&record)) && !ledger.is_busy(uuid) {
+            let mut machine = machine.clone();
+            machine.timeouts.hook = machine.deadline.left();
+            let mut reconciler = Reconciler::new(&machine, &ledger, Mode::Act);
             reconciler.record(uuid);
+            leftovers.extend(reconciler.leftovers);
         }
     }
-    reconciler.leftovers
+    leftovers
 }
 
 /// All claimants, and what the claims say that they claim.

@@ -7,7 +7,7 @@
 //! Whatever dies in between leaves the note, and [`put_back`] goes on from whatever it finds.
 
 use super::super::callouts::Callouts;
-use super::super::create::{self, CreateError};
+use super::super::create::{self, CreateError, Then};
 use super::super::definitions;
 use super::super::ledger::{self, Ledger, LedgerError, Swap};
 use super::super::machine::Machine;
@@ -191,7 +191,7 @@ fn create(
     let created = ledger
         .lock_parent(&record.parent, machine.deadline)
         .map_err(CreateError::Lock)
-        .and_then(|_lock| create::create(machine, ledger, record));
+        .and_then(|_lock| create::create(machine, ledger, record, Then::Others));
     callouts.end(match created {
         Ok(()) => Outcome::Success,
         Err(_) => Outcome::Failure,

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::NotCreated;
 use crate::host::callouts::Callouts;
-use crate::host::create::{self, CreateError};
+use crate::host::create::{self, CreateError, Then};
 use crate::host::kernel::WriteError;
 use crate::host::ledger::{Ledger, Lock, Swap};
 use crate::host::machine::Machine;
@@ -63,7 +63,11 @@ impl<'a> Made<'a> {
         self.make_way()?;
         let scripts = self.announce()?;
         let mut created = Vec::new();
-        let result = self.create(&mut created);
+        let then = match &scripts[..] {
+            [(_, callouts)] if callouts.has_none() => Then::Nothing,
+            _ => Then::Others,
+        };
+        let result = self.create(then, &mut created);
         for (uuid, callouts) in scripts {
             let outcome = if created.contains(&uuid) {
                 Outcome::Success
@@ -116,7 +120,7 @@ impl<'a> Made<'a> {
     /// Makes all devices of one parent under its lock, then those of the next. No parent is kept from others while
     /// another one is waited for, and as all go by the parents' names, of two domains that want the last places of several
     /// the one that gets the first gets them all.
-    fn create(&mut self, created: &mut Vec<MdevUuid>) -> Result<(), Box<NotCreated>> {
+    fn create(&mut self, then: Then, created: &mut Vec<MdevUuid>) -> Result<(), Box<NotCreated>> {
         self.records.sort_by(|one, other| one.parent.cmp(&other.parent));
         let mut failure = None;
         let mut locked: Option<(ParentName, Lock)> = None;
@@ -132,7 +136,7 @@ impl<'a> Made<'a> {
                     }
                 }
             }
-            if let Err(cause) = create::create(self.machine, self.ledger, record) {
+            if let Err(cause) = create::create(self.machine, self.ledger, record, then) {
                 failure = Some((index, failed(record, cause)));
                 break;
             }

@@ -9,7 +9,7 @@ use super::super::reconcile;
 use super::super::survey::Survey;
 use super::super::sysfs;
 use super::Preparation;
-use crate::model::claim::{Claimant, Life, Record};
+use crate::model::claim::{Claimant, Life};
 use crate::model::inventory::Inventory as _;
 use crate::model::names::{MdevUuid, ParentName};
 use crate::model::plan::{Action, Place, Plan, Wait};
@@ -89,10 +89,11 @@ impl Preparation<'_> {
                 log::info!(uuid:%, parent:%; "waiting for room on {parent} for {uuid}, where a device is about to go");
                 let survey = Survey::new(&self.machine.root, self.ledger, Some(self.request.claimant));
                 let begun = Instant::now();
+                let left = self.left_on(parent);
                 let is_gone = until.poll(|| (!survey.is_leaving(parent)).then_some(()));
                 let had_its_time = begun.elapsed() >= self.machine.timeouts.gone;
                 if is_gone.is_none() && had_its_time {
-                    self.give_back_unclaimed(parent);
+                    self.give_back(&left);
                 }
             }
             Wait::Removal(parent) => {
@@ -106,17 +107,31 @@ impl Preparation<'_> {
         }
     }
 
-    /// Gives back what has been about to go from a GPU for all that time, where nobody is at it: whoever was to do it died.
-    fn give_back_unclaimed(&self, parent: &ParentName) {
+    /// The devices of a GPU's that its driver is cleaning up after a guest: nobody claims them, or has them open.
+    fn left_on(&self, parent: &ParentName) -> Vec<MdevUuid> {
+        let root = &self.machine.root;
+        let gpu = sysfs::gpu(root, parent);
+        let is_left = |uuid: &MdevUuid| {
+            let record = self.ledger.record(*uuid).ok().flatten();
+            let is_there = record
+                .is_some_and(|record| record.goes_by_itself() && sysfs::gpu(root, &record.parent) == gpu);
+            let is_unclaimed = || {
+                self.ledger
+                    .claimants_of(*uuid)
+                    .is_ok_and(|claimants| claimants.is_empty())
+            };
+            is_there && is_unclaimed() && processes::users(root, &sysfs::nodes(root, *uuid)).is_empty()
+        };
+        self.ledger.recorded().into_iter().filter(is_left).collect()
+    }
+
+    /// Gives back what has been about to go all that time, where nobody is at it: whoever was to do it died.
+    fn give_back(&self, left: &[MdevUuid]) {
         let mut machine = self.machine.clone();
-        // Its driver has cleaned up meanwhile.
+        // Their driver has cleaned up meanwhile.
         machine.timeouts.gone = Duration::ZERO;
-        machine.timeouts.hook = machine.deadline.left();
-        let gpu = sysfs::gpu(&machine.root, parent);
-        let is_meant =
-            |record: &Record| record.goes_by_itself() && sysfs::gpu(&machine.root, &record.parent) == gpu;
-        for left in reconcile::unclaimed(&machine, is_meant) {
-            log::info!("{}", left.reason);
+        for one in reconcile::unclaimed(&machine, |record| left.contains(&record.uuid)) {
+            log::info!("{}", one.reason);
         }
     }
 
