@@ -185,7 +185,7 @@ pub fn remove(
     let ledger = Ledger::look(&machine.root, machine.kernel);
     let ledger_error = |error| RemoveError::Release(ReleaseError::Ledger(error));
     let mut held = release::holdings(&ledger, claimant).map_err(ledger_error)?;
-    held.retain(|uuid| ledger.is_claimed_by(*uuid, claimant));
+    held.retain(|uuid| ledger.is_claimed_by(*uuid, claimant) || is_left(&ledger, *uuid));
     if let Some(uuid) = uuids.iter().find(|uuid| !held.contains(uuid)) {
         return Err(RemoveError::NotHeld {
             name: running.name.clone(),
@@ -222,6 +222,15 @@ pub fn remove(
         }
     }
     Ok(done)
+}
+
+/// Whether a device of ours is one that nobody claims any more: a call that was to remove it died after it had dropped the
+/// claim.
+fn is_left(ledger: &Ledger<'_>, uuid: MdevUuid) -> bool {
+    let is_unclaimed = ledger
+        .claimants_of(uuid)
+        .is_ok_and(|claimants| claimants.is_empty());
+    is_unclaimed && matches!(ledger.record(uuid), Ok(Some(_)))
 }
 
 /// Whether the same domain still runs, and has none of these devices any more.

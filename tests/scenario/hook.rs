@@ -7,7 +7,7 @@ pub(crate) mod host;
 mod again;
 mod attributes;
 mod broken;
-mod crash;
+pub(crate) mod crash;
 mod create;
 mod faults;
 mod input;

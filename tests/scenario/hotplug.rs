@@ -1,5 +1,7 @@
 //! `automdev create` and `automdev remove`: devices for a domain that runs already.
 
+mod crash;
+
 use std::process::Command;
 use std::time::Duration;
 

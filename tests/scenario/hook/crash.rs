@@ -105,7 +105,7 @@ fn assert_recorded(host: &Host, told: &str) {
 }
 
 /// All steps of a call, and the ways to die at each.
-fn deaths(host: &Host) -> Vec<(u64, FaultKind, String)> {
+pub(crate) fn deaths(host: &Host) -> Vec<(u64, FaultKind, String)> {
     let mut deaths = Vec::new();
     for (number, line) in (1..).zip(host.kernel().log()) {
         deaths.push((number, FaultKind::KillBefore, format!("killed before {line}")));
