@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::prctl;
+use nix::sys::wait::wait;
 
 use super::call::{Call, Step};
 use super::process;
@@ -53,7 +55,10 @@ fn under(tool: &[&str], report: &str, step: &Step) -> Result<String> {
     let mut command = Command::new(tool[0]);
     command.args(&tool[1..]).arg(&step.program).args(&step.arguments);
     process::feed(&mut command, step)?;
+    // A process that it has started may end later, and what that does counts as well.
+    prctl::set_child_subreaper(true).context("whose orphans are whose")?;
     command.status().with_context(|| tool[0].to_owned())?;
+    while wait().is_ok() {}
     let text = std::fs::read_to_string(report).with_context(|| report.to_owned())?;
     std::fs::remove_file(report)?;
     Ok(text)
