@@ -104,8 +104,10 @@ impl Ground {
 
     /// The XML of a domain, as libvirt would hand it over: `bench`, with that number for its UUID, and some of the devices.
     pub(super) fn domain(&self, number: usize, devices: &[usize]) -> Result<PathBuf> {
+        // Each has a file of its own.
+        let first = devices.first().copied().unwrap_or_default();
+        let name = format!("domain-{number}-{first}-{}.xml", devices.len());
         let devices: Vec<String> = devices.iter().copied().map(defined).collect();
-        let name = format!("domain-{number}-{}.xml", devices.len());
         self.file(&name, &domain_of(number, &devices, None, 2_000))
     }
 
