@@ -50,7 +50,7 @@ pub(crate) fn in_turn(program: &Path, folder: &Folder) -> Result<Vec<Case>> {
         ("10,000 definitions", 10_000, 0),
         ("1,000 records", DEFINITIONS, 1_000),
     ] {
-        let large = host(name, definitions, records)?;
+        let large = host(&format!("start-{name}"), definitions, records)?;
         let own = large.start_and_stop("automdev", 1)?;
         let peer = small.start_and_stop("10 definitions", 1)?;
         cases.push(Case::new(format!("start and stop, {name}"), own, peer).at_most(1.1));
