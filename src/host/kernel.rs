@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use super::clock::Deadline;
 
 mod lines;
+mod serve;
 mod worker;
 
 pub use worker::Sysfs;

@@ -13,7 +13,8 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::write;
 
-use super::worker::{PAGE, close_all, read_once};
+use super::serve::{close_all, read_once};
+use super::worker::PAGE;
 use super::{Line, Lines};
 
 /// So many files are open at most, and closed by one call.
