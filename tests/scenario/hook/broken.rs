@@ -272,6 +272,20 @@ fn a_folder_of_somebody_else() {
     assert!(host.devices().is_empty());
 }
 
+/// Leaves the domain's one device half made: its record does not know its folder.
+#[track_caller]
+fn die_half_way(host: &Host, vm: &Domain) {
+    host.prepare(vm).done();
+    let log = host.kernel().log();
+    let made = log
+        .iter()
+        .position(|line| line.contains("/create "))
+        .expect("it is made");
+    host.release(vm).done();
+    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, vm)
+        .killed();
+}
+
 /// What cannot be told is not taken for gone: nobody would remove it any more.
 #[test]
 fn a_device_that_cannot_be_looked_at_keeps_its_record() {
@@ -280,16 +294,7 @@ fn a_device_that_cannot_be_looked_at_keeps_its_record() {
         .mtty()
         .definition("mtty", A, "mtty-2", &[]);
     let (vm, before) = (Domain::new("vm1", 1).with(A), host.state());
-    host.prepare(&vm).done();
-    let log = host.kernel().log();
-    let made = log
-        .iter()
-        .position(|line| line.contains("/create "))
-        .expect("it is made");
-    host.release(&vm).done();
-    // Its record does not know its folder.
-    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
-        .killed();
+    die_half_way(&host, &vm);
     let link = host.at(format!("sys/class/mdev_bus/mtty/{A}/mdev_type"));
     let target = fs::read_link(&link).expect("a link");
     fs::remove_file(&link).expect("a link");
@@ -330,15 +335,7 @@ fn a_half_made_device_on_its_way_out_keeps_its_record() {
         .definition("mtty", A, "mtty-2", &[]);
     host.process(4711, "qemu-system-x86", &["qemu-system-x86_64"], 9);
     let (vm, before) = (Domain::new("vm1", 1).with(A), host.state());
-    host.prepare(&vm).done();
-    let log = host.kernel().log();
-    let made = log
-        .iter()
-        .position(|line| line.contains("/create "))
-        .expect("it is made");
-    host.release(&vm).done();
-    host.prepare_with(made as u64 + 1, FaultKind::KillAfter, &vm)
-        .killed();
+    die_half_way(&host, &vm);
     host.open_device(4711, A);
     let target = Target {
         folder: &host.at(format!("sys/bus/mdev/devices/{A}")),
