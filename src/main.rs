@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use automdev::cmd::program;
+use automdev::host::heap::Heap;
 use automdev::host::kernel::Sysfs;
-use dlmalloc::GlobalDlmalloc;
 
-/// musl's own maps and unmaps memory at every other turn, which costs a hook more than all that it computes.
 #[global_allocator]
-static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     let kernel = Sysfs::default();

@@ -8,6 +8,7 @@ pub mod daemons;
 pub mod definitions;
 pub mod detached;
 pub mod files;
+pub mod heap;
 pub mod hook_link;
 pub mod hotplug;
 pub mod kernel;

@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use automdev::cmd::program;
-use dlmalloc::GlobalDlmalloc;
+use automdev::host::heap::Heap;
 use support::Tree;
 
 /// The program's own.
 #[global_allocator]
-static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+static HEAP: Heap = Heap::new();
 
 /// Megabytes of a parent, of which a device takes 4.
 const MEGABYTES: u32 = 256;
