@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::path::Path;
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
+use rustix::fs::RawDir;
 
 use super::kernel::{Change, Kernel};
 
@@ -146,17 +147,9 @@ fn read(mut file: &File, content: &mut [u8]) -> io::Result<usize> {
 
 /// Tells the names in a folder, in no order and as far as it can be read. As [`names`], where there may be thousands and
 /// none of them is to be kept.
-pub fn each_name(folder: &Path, mut told: impl FnMut(&str)) {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(mut folder) = Dir::open(folder, flags, Mode::empty()) else {
-        return;
-    };
-    for entry in folder.iter().flatten() {
-        match entry.file_name().to_str() {
-            Ok("." | "..") | Err(_) => {}
-            Ok(name) => told(name),
-        }
-    }
+pub fn each_name(folder: &Path, told: impl FnMut(&str)) {
+    // What cannot be read has no names.
+    drop(read_names(folder, told));
 }
 
 /// The names in a folder, sorted; none where there is no such folder. Names that are not UTF-8 are left out:
@@ -165,15 +158,27 @@ pub fn each_name(folder: &Path, mut told: impl FnMut(&str)) {
 /// # Errors
 /// It cannot be read.
 pub fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry?.file_name().into_string());
+    match read_names(folder, |name| names.push(name.to_owned())) {
+        Err(error) if !is_absent(&error) => return Err(error),
+        _ => {}
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Tells the names in a folder, with a room for them that costs nothing to be had: musl's own maps and unmaps one for each
+/// folder.
+fn read_names(folder: &Path, mut told: impl FnMut(&str)) -> io::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let folder = open(folder, flags)?;
+    let mut room = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(folder, &mut room);
+    while let Some(entry) = entries.next() {
+        match entry?.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => told(name),
+        }
+    }
+    Ok(())
 }
