@@ -46,6 +46,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -386,9 +387,7 @@ fn check_folder(path: &Path) -> Result<(), LedgerError> {
         path: path.to_owned(),
         source,
     })?;
-    let is_safe = metadata.is_dir()
-        && metadata.mode().trailing_zeros() >= 6
-        && metadata.uid() == nix::unistd::geteuid().as_raw();
+    let is_safe = metadata.is_dir() && metadata.mode().trailing_zeros() >= 6 && metadata.uid() == user();
     if is_safe {
         Ok(())
     } else {
@@ -396,6 +395,12 @@ fn check_folder(path: &Path) -> Result<(), LedgerError> {
             path: path.to_owned(),
         })
     }
+}
+
+/// Who this process runs as, all its life.
+fn user() -> u32 {
+    static USER: OnceLock<u32> = OnceLock::new();
+    *USER.get_or_init(|| nix::unistd::geteuid().as_raw())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {

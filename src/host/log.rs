@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 
 use super::root::Root;
 use crate::model::names::is_unprintable;
@@ -31,10 +32,11 @@ static JOURNAL_LOG: OnceLock<Journal> = OnceLock::new();
 /// Starts logging to the journal below `root`, where one listens.
 pub fn start(root: &Root, level: LogLevel) {
     let connect = || -> std::io::Result<UnixDatagram> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(root.path(JOURNAL))?;
         // A journal that does not keep up costs messages, not the start of a domain.
-        socket.set_nonblocking(true)?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket::socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        let socket = UnixDatagram::from(socket);
+        socket.connect(root.path(JOURNAL))?;
         Ok(socket)
     };
     let Ok(socket) = connect() else { return };

@@ -15,11 +15,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::FlockArg;
+use nix::fcntl::{FlockArg, OFlag};
 
 use super::lock::{flock, take};
 use super::{Ledger, LockError};
 use crate::host::clock::Deadline;
+use crate::host::files;
 use crate::host::root::Root;
 use crate::model::names::MdevUuid;
 
@@ -54,15 +55,8 @@ impl Ledger<'_> {
             what: what.clone(),
             source,
         };
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW);
-        let file = options.open(self.lock_path(&what)).map_err(failed)?;
+        let how = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        let file = files::open(&self.lock_path(&what), how).map_err(failed)?;
         // Somebody may just be looking whether it is held.
         take(&file, &what, deadline)?;
         match (&file).write_all(b"+") {
