@@ -70,16 +70,17 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn prepare(self) -> anyhow::Result<()> {
-        let text = self.read_input()?;
+        let input = self.read_input()?;
         let (root, name) = (&self.root, self.name);
         let has_history = |uuid: Option<DomainUuid>| {
             let claimant = uuid.map(Claimant::Domain);
             claimant.is_some_and(|claimant| Ledger::look(root, self.kernel).has_holdings(claimant))
         };
         // Most have no mediated device, and are to cost nothing.
-        if glance(&text).is_some_and(|plain| !has_history(plain.uuid)) {
+        if glance(&input).is_some_and(|plain| !has_history(plain.uuid)) {
             return Ok(());
         }
+        let text = input::text(input)?;
         // A domain whose metadata names devices wants one made, as a rule.
         if may_list(&text) {
             self.kernel.ready();
@@ -188,10 +189,11 @@ impl Call<'_> {
 
     /// The domain's UUID, from as much of the XML as can be understood.
     fn read_uuid(&self) -> Option<DomainUuid> {
-        let text = self.read_input().ok()?;
-        if let Some(plain) = glance(&text) {
+        let input = self.read_input().ok()?;
+        if let Some(plain) = glance(&input) {
             return plain.uuid;
         }
+        let text = input::text(input).ok()?;
         let document = crate::model::domain::parse_document(&text).ok()?;
         crate::model::domain::child(document.root_element(), "uuid")?
             .text()?
@@ -199,7 +201,7 @@ impl Call<'_> {
             .ok()
     }
 
-    fn read_input(&self) -> anyhow::Result<String> {
+    fn read_input(&self) -> anyhow::Result<Vec<u8>> {
         input::read(|| {
             // It comes at once, unless something is wrong: only then is it worth asking how long a call may take.
             let settings = machine::load_settings(&self.root).unwrap_or_default();

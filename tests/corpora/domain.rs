@@ -35,7 +35,7 @@ pub(crate) fn check(bytes: &[u8]) {
                 Ok(domain) => assert!(text.contains(domain)),
                 Err(faults) => check_faults(&text, &faults),
             }
-            let seen = glance(&text);
+            let seen = glance(text.as_bytes());
             match (Domain::parse(&text), seen) {
                 (Ok(domain), Some(plain)) => {
                     assert_eq!((domain.hostdevs.len(), domain.uuid), (0, plain.uuid), "{text}");

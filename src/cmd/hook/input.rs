@@ -1,12 +1,13 @@
 //! The domain's XML on the hook's standard input.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::read as read_some;
 
 use crate::host::clock::Deadline;
 use crate::model::domain::MOST_BYTES;
@@ -18,13 +19,14 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Reads it, no more of it than a domain's can be. Where it does not come soon, `until` is asked how long it is waited
 /// for.
-pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
+pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<Vec<u8>> {
     let mut deadline = Deadline::after(SOON);
     let mut is_asked = false;
-    let mut input = io::stdin().lock();
-    let mut bytes = Vec::new();
-    let mut part = vec![0; 64 << 10];
-    while bytes.len() <= MOST_BYTES {
+    let input = io::stdin();
+    // Larger than nearly all; of what is new and cleared only that is ever there which is written to.
+    let mut bytes = vec![0; 256 << 10];
+    let mut length = 0;
+    while length <= MOST_BYTES {
         let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], left) {
             Ok(0) if is_asked => bail!("nobody ends the domain's XML on standard input"),
@@ -37,19 +39,30 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno).context("cannot read standard input"),
         }
-        match input.read(&mut part) {
+        if length == bytes.len() {
+            let mut larger = vec![0; length * 2];
+            larger[..length].copy_from_slice(&bytes);
+            bytes = larger;
+        }
+        match read_some(&input, &mut bytes[length..]) {
             Ok(0) => break,
-            Ok(length) => bytes.extend(&part[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("cannot read standard input"),
+            Ok(more) => length += more,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("cannot read standard input"),
         }
     }
-    if bytes.len() > MOST_BYTES {
+    bytes.truncate(length);
+    if length > MOST_BYTES {
         bail!(
             "the domain's XML on standard input is larger than {} MiB",
             MOST_BYTES >> 20
         );
     }
+    Ok(bytes)
+}
+
+/// The same as text.
+pub(super) fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
     String::from_utf8(bytes).map_err(|error| not_text(&error))
 }
 

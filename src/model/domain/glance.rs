@@ -1,14 +1,13 @@
 //! Domains that have no mediated device: most are, and each start of one is in our way.
 
-use memchr::memmem;
+use memchr::{memchr2_iter, memmem};
 
 use super::NAMESPACE;
 
 use super::super::names::DomainUuid;
 
-/// What makes it worth to read a domain: a word about mediated devices or their marks, or a way to write one that is
-/// not seen (a character by its number, a document type, or what looks like one: a comment, CDATA).
-const WORDS: [&str; 4] = ["mdev", "autocreate", "&#", "<!"];
+/// What makes it worth to read a domain: a word about mediated devices or their marks.
+const WORDS: [&[u8]; 2] = [b"mdev", b"autocreate"];
 
 /// A domain that has no mediated device, marked or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,32 +17,43 @@ pub struct Plain {
 }
 
 /// Looks over a domain's XML, as libvirt hands it over, without reading it. None where only [`super::Domain::parse`]
-/// can tell: it may have a mediated device, or is no whole domain. Whether all else in it is well-formed is not looked at.
+/// can tell: it may have a mediated device, or is no whole domain. Whether all else in it is well-formed, or even text, is not
+/// looked at.
 #[must_use]
-pub fn glance(text: &str) -> Option<Plain> {
-    let is_whole = text.starts_with("<domain") && text.trim_ascii_end().ends_with("</domain>");
-    if !is_whole
-        || WORDS
-            .iter()
-            .any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some())
-    {
+pub fn glance(text: &[u8]) -> Option<Plain> {
+    let is_whole = text.starts_with(b"<domain") && text.trim_ascii_end().ends_with(b"</domain>");
+    let may_have_one = || WORDS.iter().any(|word| memmem::find(text, word).is_some());
+    if !is_whole || may_have_one() || may_hide_one(text) {
         return None;
     }
     // libvirt prints it right after the name; elsewhere it may be somebody else's.
-    let (_, inside) = text.split_once('>')?;
-    let inside = inside.trim_ascii_start();
-    let after_name = match inside.strip_prefix("<name>") {
-        Some(name) => name.split_once("</name>")?.1.trim_ascii_start(),
+    let inside = after(text, b">")?;
+    let after_name = match inside.strip_prefix(b"<name>") {
+        Some(name) => after(name, b"</name>")?,
         None => inside,
     };
-    if let Some(uuid) = after_name.strip_prefix("<uuid>") {
-        let (uuid, _) = uuid.split_once("</uuid>")?;
+    if let Some(uuid) = after_name.strip_prefix(b"<uuid>") {
+        let end = memmem::find(uuid, b"</uuid>")?;
+        let uuid = std::str::from_utf8(&uuid[..end]).ok()?;
         return Some(Plain {
             uuid: Some(uuid.parse().ok()?),
         });
     }
-    let has_none = memmem::find(after_name.as_bytes(), b"<uuid").is_none();
+    let has_none = memmem::find(after_name, b"<uuid").is_none();
     has_none.then_some(Plain { uuid: None })
+}
+
+/// Whether a word could be written in it in a way that is not seen: by a character's number, by a document type, or by what
+/// looks like one (a comment, CDATA).
+fn may_hide_one(text: &[u8]) -> bool {
+    let is_way = |at: usize| matches!(text.get(at.wrapping_sub(1)..=at), Some(b"&#" | b"<!"));
+    memchr2_iter(b'#', b'!', text).any(is_way)
+}
+
+/// What comes after the first `mark`, and after the white space that follows it.
+fn after<'a>(text: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let start = memmem::find(text, mark)? + mark.len();
+    Some(text[start..].trim_ascii_start())
 }
 
 /// Whether a domain's metadata may have a list of devices of ours: the list's namespace stands somewhere in it.
@@ -66,27 +76,38 @@ mod tests {
              type='pci'/>\n  </devices>\n</domain>\n"
         );
         let uuid = UUID.parse().ok();
-        assert_eq!(glance(&plain), Some(Plain { uuid }));
+        assert_eq!(glance(plain.as_bytes()), Some(Plain { uuid }));
         assert_eq!(Domain::parse(&plain).expect("a domain").uuid, uuid);
         assert_eq!(
-            glance("<domain><name>a</name></domain>"),
+            glance(b"<domain><name>a</name></domain>"),
             Some(Plain { uuid: None })
         );
     }
 
     #[test]
+    fn what_hides_nothing_need_not_be_read() {
+        for inside in ["<title>#1!</title>", "<a b='&amp;#'/>", "<name>x! < #</name>"] {
+            let text = format!("<domain>{inside}</domain>");
+            assert_eq!(glance(text.as_bytes()), Some(Plain { uuid: None }), "{inside}");
+        }
+        assert_eq!(glance(b"<domain>\xff</domain>"), Some(Plain { uuid: None }));
+    }
+
+    #[test]
     fn what_may_have_one_has_to_be_read() {
         let with = |inside: &str| format!("<domain><uuid>{UUID}</uuid>{inside}</domain>");
-        assert!(glance(&with("")).is_some());
+        assert!(glance(with("").as_bytes()).is_some());
         for inside in [
             "<devices><hostdev type='mdev'/></devices>",
             "<devices><hostdev type='&#109;dev'/></devices>",
             "<devices><hostdev type='pci' autocreate='yes'/></devices>",
             "<metadata><a:devices xmlns:a='urn:automdev:domain:1'/></metadata>",
             "<!-- a comment -->",
+            "#<!-- a comment -->",
+            "!&#109;",
             "<description><![CDATA[<uuid>]]></description>",
         ] {
-            assert_eq!(glance(&with(inside)), None, "{inside}");
+            assert_eq!(glance(with(inside).as_bytes()), None, "{inside}");
         }
     }
 
@@ -105,7 +126,7 @@ mod tests {
             "<domain><metadata><uuid>c2177883-f1bb-47f0-914d-32a22e3a8804</uuid></metadata></domain>",
             "<domain a='>'><uuid>c2177883-f1bb-47f0-914d-32a22e3a8804</uuid></domain>",
         ] {
-            assert_eq!(glance(text), None, "{text}");
+            assert_eq!(glance(text.as_bytes()), None, "{text}");
         }
     }
 }
