@@ -100,7 +100,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         {
             let programs = host::Programs {
                 automdev: &program,
-                bare_writes: &dist::bare_writes(libc)?,
+                bare_writes: &dist::example(libc, "bare-writes")?,
+                bare_steps: &dist::example(libc, "bare-steps")?,
             };
             let place = host::Place {
                 generation: arguments.generation,
@@ -131,7 +132,7 @@ fn here(libc: Libc, program: &Path, runs: u32, filters: &[String]) -> Result<Vec
     let folder = tree::Folder::new()?;
     let mut cases = case::all(program, &folder)?;
     if is_wanted(case::LARGEST_CHOICE, filters) {
-        cases.push(reads::case(&dist::bare_reads(libc)?, &cases, &folder)?);
+        cases.push(reads::case(&dist::example(libc, "bare-reads")?, &cases, &folder)?);
     }
     let on_fake = dist::program_on_fake(libc)?;
     cases.extend(starts::in_turn(&on_fake, &folder)?);

@@ -131,14 +131,9 @@ pub(crate) fn program_on_fake(libc: Libc) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// What reads a host's counts and does nothing else, built as the program is.
-pub(crate) fn bare_reads(libc: Libc) -> Result<PathBuf> {
-    program::build_example(libc, "bare-reads")
-}
-
-/// What makes a write that may block and does nothing else, built as the program is.
-pub(crate) fn bare_writes(libc: Libc) -> Result<PathBuf> {
-    program::build_example(libc, "bare-writes")
+/// One of the package's examples, built as the program is.
+pub(crate) fn example(libc: Libc, name: &str) -> Result<PathBuf> {
+    program::build_example(libc, name)
 }
 
 /// Where all of it is.

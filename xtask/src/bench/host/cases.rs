@@ -14,6 +14,9 @@ const PROGRAM: &str = "/usr/bin/automdev";
 /// What makes a write that may block and does nothing else.
 const BARE_WRITES: &str = "/automdev/bare-writes";
 
+/// What makes it with the locks, the ledger and the journal beside.
+const BARE_STEPS: &str = "/automdev/bare-steps";
+
 /// Its goals beside others.
 const BESIDE_NOTHING: f64 = 1.2;
 const BESIDE_NOTHING_WITH_MUCH_XML: f64 = 1.5;
@@ -119,11 +122,16 @@ impl Maker<'_> {
         };
         // What no program with such a bound could be below, beside those that have none.
         let floor = "the least: 2 bounded writes";
+        // What none could be below that keeps the promises, too.
+        let with_ledger = "the least: with a ledger";
         Ok(vec![
             self.case(name, own()?, kernel()).of_hook(),
             self.case(name, own()?, bare_writes()).of_hook(),
+            self.case(name, own()?, bare_steps(&domain)).of_hook(),
             self.case(floor, bare_writes(), other("sh + xmllint", "hook.sh")),
             self.case(floor, bare_writes(), mdevctl(1)),
+            self.case(with_ledger, bare_steps(&domain), other("sh + xmllint", "hook.sh")),
+            self.case(with_ledger, bare_steps(&domain), mdevctl(1)),
             self.case(name, own()?, other("sh + xmllint", "hook.sh"))
                 .at_most(BESIDE_A_SHELL_HOOK)
                 .of_hook(),
@@ -219,6 +227,16 @@ fn bare_writes() -> Call {
     let steps = [(create, uuid.as_str()), (&remove, "1")];
     let steps = steps.map(|(file, value)| Step::new(BARE_WRITES, &[file, value]));
     Call::in_turn("bare writes", steps.to_vec())
+}
+
+/// What it takes with the locks, the ledger and the journal, when all else is known beforehand.
+fn bare_steps(domain: &Path) -> Call {
+    let uuid = defined(0);
+    let steps = ["start", "stop"].map(|what| {
+        let words = [what, uuid.as_str(), "mtty", "mtty-1"];
+        Step::new(BARE_STEPS, &words).reading(domain)
+    });
+    Call::in_turn("bare steps", steps.to_vec())
 }
 
 /// What it takes when nothing is looked at.

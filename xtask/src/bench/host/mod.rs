@@ -24,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Programs<'a> {
     pub(crate) automdev: &'a Path,
     pub(crate) bare_writes: &'a Path,
+    pub(crate) bare_steps: &'a Path,
 }
 
 /// Where it is measured.
@@ -46,6 +47,7 @@ pub(crate) fn measure(
     for (name, from) in [
         ("automdev", programs.automdev),
         ("bare-writes", programs.bare_writes),
+        ("bare-steps", programs.bare_steps),
     ] {
         carried.push(Carried {
             name: name.to_owned(),
