@@ -13,6 +13,7 @@ mod completions;
 mod deb;
 mod links;
 mod manual;
+mod order;
 mod program;
 mod rpm;
 mod tree;
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Links glibc into the program, also where Rust has musl
     #[arg(long)]
     glibc: bool,
+    /// Only writes down anew which functions stand side by side in the program
+    #[arg(long, conflicts_with_all = ["check", "glibc"])]
+    order: bool,
 }
 
 /// What makes packages, beside dpkg.
@@ -60,6 +64,10 @@ pub(crate) struct Packages {
 
 /// Makes the packages, and says where they are.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.order {
+        order::record()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let packages = if arguments.glibc {
         make_with(Libc::Glibc)?
     } else {

@@ -1,12 +1,13 @@
 //! The program as it is handed out: optimised, without symbols, and linked statically, so that one build runs on every
 //! release of every distribution.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::run;
+use super::{order, run};
 use crate::vm::workspace;
 
 /// The C library that is linked in.
@@ -39,12 +40,16 @@ impl Libc {
         }
     }
 
-    const fn flags(self) -> &'static str {
-        match self {
-            // A table of the places that hold addresses, in a thirtieth of the bytes.
-            Self::Musl => "-C link-arg=-Wl,-z,pack-relative-relocs",
-            Self::Glibc => "-C target-feature=+crt-static",
-        }
+    fn flags(self) -> Result<Vec<OsString>> {
+        Ok(match self {
+            Self::Musl => {
+                let mut script = OsString::from("-Clink-arg=-Wl,-T,");
+                script.push(order::script()?);
+                // A table of the places that hold addresses, in a thirtieth of the bytes.
+                vec!["-Clink-arg=-Wl,-z,pack-relative-relocs".into(), script]
+            }
+            Self::Glibc => vec!["-Ctarget-feature=+crt-static".into()],
+        })
     }
 
     const fn target(self) -> &'static str {
@@ -77,6 +82,9 @@ pub(super) fn build(libc: Libc) -> Result<Program> {
     };
     let folder = cargo(libc, &["--bin", "automdev"])?;
     let path = folder.join("automdev");
+    if libc == Libc::Musl {
+        order::check(&path)?;
+    }
     Ok(Program { path, largest })
 }
 
@@ -96,8 +104,7 @@ fn cargo(libc: Libc, wanted: &[&str]) -> Result<PathBuf> {
         .args(wanted)
         .current_dir(workspace())
         // Whatever this machine's user likes, it is one program that is handed out.
-        .env("RUSTFLAGS", libc.flags())
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", libc.flags()?.join(OsStr::new("\x1f")))
         .stdin(Stdio::null())
         .status()
         .context("cannot run cargo")?;

@@ -1,0 +1,223 @@
+//! Which functions stand first in the program, side by side: those that starts and stops call. A function is there once its page
+//! is, and the kernel brings sixteen pages at a time; strewn all over the program they cost several times as many as together.
+//!
+//! Which ones these are was seen when they were called, and is written down in `first.txt`, by their names as the compiler has
+//! them. One that has got another name since then just stands elsewhere; `cargo xtask dist --order` writes them down anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{folder, run};
+use crate::vm::{self, Temporary, workspace};
+
+/// The names, a line each.
+const NAMES: &str = "xtask/src/dist/first.txt";
+
+/// The section that has them.
+const SECTION: &str = ".text.first";
+
+/// How much of the program they are at least, in bytes. Where it is less, most names are not what they were.
+const LEAST: u64 = 100_000;
+
+/// What is called where a kernel in a folder answers is not what is called where the real one does.
+const ALWAYS: [&str; 1] = ["_ZN8automdev4host6kernel*"];
+
+/// A device and a domain that has it.
+const DEVICE: &str = "d0000000-0000-4000-8000-000000000001";
+const DOMAIN: &str = "<domain type='kvm'><name>order</name><uuid>b0000000-0000-4000-8000-000000000001</uuid>
+<metadata><automdev:devices xmlns:automdev='urn:automdev:domain:1'><automdev:mdev uuid='d0000000-0000-4000-8000-000000000001'/></automdev:devices></metadata>
+<devices><hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='d0000000-0000-4000-8000-000000000001'/></source></hostdev></devices></domain>
+";
+
+/// A script for the linker that puts them there. Its name is another one with each content, so that cargo links anew.
+pub(super) fn script() -> Result<PathBuf> {
+    let names = fs::read_to_string(workspace().join(NAMES)).context(NAMES)?;
+    let mut text = format!("SECTIONS\n{{\n  {SECTION} :\n  {{\n");
+    for name in ALWAYS.into_iter().chain(names.lines()) {
+        for section in [".text.", ".text.hot.", ".text.unlikely."] {
+            writeln!(text, "    *({section}{})", pattern(name)).expect("a String takes it");
+        }
+    }
+    text.push_str("  }\n}\nINSERT BEFORE .text;\n");
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    fs::create_dir_all(folder())?;
+    let path = folder().join(format!("order-{:016x}.ld", hasher.finish()));
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// A name as the linker's pattern: what else than a word's characters stands in it would mean something there.
+fn pattern(name: &str) -> String {
+    let is_plain = |mark: char| mark.is_ascii_alphanumeric() || matches!(mark, '_' | '.' | '*');
+    name.chars()
+        .map(|mark| if is_plain(mark) { mark } else { '?' })
+        .collect()
+}
+
+/// Whether they stand there in a program.
+pub(super) fn check(program: &Path) -> Result<()> {
+    let sections = run(Command::new("readelf")
+        .args(["--wide", "--section-headers"])
+        .arg(program))?;
+    let size = size_of(SECTION, &sections).unwrap_or_default();
+    if size < LEAST {
+        bail!("{SECTION} has {size} bytes: {NAMES} is out of date; cargo xtask dist --order writes it anew");
+    }
+    Ok(())
+}
+
+/// `[10] .text.first PROGBITS ADDRESS OFFSET SIZE …`, in hexadecimal digits.
+fn size_of(section: &str, listing: &str) -> Option<u64> {
+    let words = listing.lines().find_map(|line| {
+        let (_, words) = line.split_once(']')?;
+        let mut words = words.split_ascii_whitespace();
+        (words.next()? == section).then_some(words)
+    });
+    u64::from_str_radix(words?.nth(3)?, 16).ok()
+}
+
+/// Looks which functions are called, and writes them down.
+pub(super) fn record() -> Result<()> {
+    vm::ensure_packages(&["valgrind"])?;
+    let target = workspace().join("target/order");
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            "x86_64-unknown-linux-musl",
+        ])
+        .args([
+            "--package",
+            "automdev",
+            "--example",
+            "automdev-on-fake",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .current_dir(workspace())
+        // With their names, which the program as it is handed out has no more.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "none")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the program does not build");
+    }
+    let program = target.join("x86_64-unknown-linux-musl/release/examples/automdev-on-fake");
+    let work = Temporary::new("order")?;
+    let host = work.path().join("host");
+    let domain = work.path().join("domain.xml");
+    fs::write(&domain, DOMAIN)?;
+    run(Command::new(&program)
+        .arg("make-host")
+        .arg(&host)
+        .args(["1", "0", DEVICE]))?;
+    let mut names = BTreeSet::new();
+    for (operation, end) in [("started", "begin"), ("prepare", "begin"), ("release", "end")] {
+        let report = work.path().join(operation);
+        let mut out = std::ffi::OsString::from("--callgrind-out-file=");
+        out.push(&report);
+        run(Command::new("valgrind")
+            .args(["--quiet", "--tool=callgrind", "--demangle=no"])
+            .arg(out)
+            .arg(&program)
+            .arg("--root")
+            .arg(&host)
+            .args(["hook", "order", operation, end, "-"])
+            .stdin(fs::File::open(&domain)?))?;
+        let report = fs::read_to_string(&report)?;
+        names.extend(report.lines().filter_map(called).filter_map(lasting));
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    fs::write(workspace().join(NAMES), names.join("\n") + "\n")?;
+    println!("{NAMES}: {} functions", names.len());
+    Ok(())
+}
+
+/// The function that a line of callgrind's report names: `fn=(12) NAME`, or `cfn=…`, with `'2` where it calls itself.
+fn called(line: &str) -> Option<&str> {
+    let (_, name) = line
+        .strip_prefix('c')
+        .unwrap_or(line)
+        .strip_prefix("fn=(")?
+        .split_once(") ")?;
+    Some(name.split_once('\'').map_or(name, |(name, _)| name))
+}
+
+/// What stays of a name from one build to the next; none for what is not of the program.
+fn lasting(name: &str) -> Option<String> {
+    let is_name = |mark: char| mark.is_ascii_alphanumeric() || matches!(mark, '_' | '.' | '$');
+    if name.contains("automdev_on_fake") || name.starts_with("0x") || !name.chars().all(is_name) {
+        return None;
+    }
+    // The old way of mangling has a hash at the end, the new one before the name of each crate.
+    if let Some((name, _)) = name.rsplit_once("17h").filter(|_| name.starts_with("_ZN")) {
+        return Some(format!("{name}17h*"));
+    }
+    if !name.starts_with("_R") {
+        return Some(name.to_owned());
+    }
+    let mut parts = name.split("Cs");
+    let mut lasting = parts.next()?.to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|mark: char| mark.is_ascii_alphanumeric());
+        lasting.push_str("Cs");
+        lasting.push_str(if rest.starts_with('_') { "*" } else { part });
+        lasting.push_str(if rest.starts_with('_') { rest } else { "" });
+    }
+    Some(lasting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_what_each_build_has_anew() {
+        for (line, name) in [
+            (
+                "fn=(12) _ZN8automdev3cmd4hook3run17h0123456789abcdefE",
+                Some("_ZN8automdev3cmd4hook3run17h*"),
+            ),
+            ("cfn=(7) memcpy'2", Some("memcpy")),
+            (
+                "fn=(3) _RNvCsfLfy6EI15iL_7___rustc12___rust_alloc",
+                Some("_RNvCs*_7___rustc12___rust_alloc"),
+            ),
+            (
+                "fn=(5) _RNvNtCs7BliBxkEZsN_4core3ptrNtCsaz6eC2DG7lh_3std4path",
+                Some("_RNvNtCs*_4core3ptrNtCs*_3std4path"),
+            ),
+            ("fn=(6) (below main)", None),
+            ("fn=(3)", None),
+            ("fn=(9) _ZN16automdev_on_fake4main17h0123456789abcdefE", None),
+            ("fn=(4) 0x000000000001a5c1", None),
+            ("16 3", None),
+        ] {
+            assert_eq!(called(line).and_then(lasting).as_deref(), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_as_a_pattern() {
+        assert_eq!(pattern("_ZN4core$LT$T$GT$..x17h*"), "_ZN4core?LT?T?GT?..x17h*");
+    }
+
+    #[test]
+    fn the_size_of_a_section() {
+        let listing =
+            "  [10] .text.first       PROGBITS        0000000000001040 001040 07d91c 00  AX  0   0 16\n";
+        assert_eq!(size_of(SECTION, listing), Some(0x7_d91c));
+        assert_eq!(size_of(".text", listing), None);
+    }
+}
