@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::read as read_some;
+use rustix::buffer::spare_capacity;
 
 use crate::host::clock::Deadline;
 use crate::model::domain::MOST_BYTES;
@@ -23,10 +23,9 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<Vec<u8>> {
     let mut deadline = Deadline::after(SOON);
     let mut is_asked = false;
     let input = io::stdin();
-    // Larger than nearly all; of what is new and cleared only that is ever there which is written to.
-    let mut bytes = vec![0; 256 << 10];
-    let mut length = 0;
-    while length <= MOST_BYTES {
+    // Larger than nearly all; a page of it is there once something is read into it.
+    let mut bytes = Vec::with_capacity(256 << 10);
+    while bytes.len() <= MOST_BYTES {
         let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], left) {
             Ok(0) if is_asked => bail!("nobody ends the domain's XML on standard input"),
@@ -39,20 +38,16 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<Vec<u8>> {
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno).context("cannot read standard input"),
         }
-        if length == bytes.len() {
-            let mut larger = vec![0; length * 2];
-            larger[..length].copy_from_slice(&bytes);
-            bytes = larger;
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(bytes.len());
         }
-        match read_some(&input, &mut bytes[length..]) {
+        match rustix::io::read(&input, spare_capacity(&mut bytes)) {
             Ok(0) => break,
-            Ok(more) => length += more,
-            Err(Errno::EINTR) => {}
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno).context("cannot read standard input"),
         }
     }
-    bytes.truncate(length);
-    if length > MOST_BYTES {
+    if bytes.len() > MOST_BYTES {
         bail!(
             "the domain's XML on standard input is larger than {} MiB",
             MOST_BYTES >> 20
