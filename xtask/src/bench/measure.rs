@@ -4,8 +4,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
+use nix::sys::wait::wait;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Case, Goals};
@@ -24,6 +26,12 @@ impl Measured {
     /// Of the call's time to its peer's.
     pub(crate) fn ratio(&self) -> f64 {
         self.own.median.as_secs_f64() / self.peer.median.as_secs_f64()
+    }
+
+    /// Of the time of processors that the call takes to what its peer does; none where that is too short to be told.
+    pub(crate) fn cpu_ratio(&self) -> Option<f64> {
+        let peer = self.peer.cpu.as_secs_f64();
+        (peer > 0.0).then(|| self.own.cpu.as_secs_f64() / peer)
     }
 
     /// The time of processors that the call takes beyond what its peer does.
@@ -106,7 +114,7 @@ fn add_counts(call: &Call, instructions: Instructions, cost: &mut Cost) -> Resul
     Ok(())
 }
 
-/// As long as it took, and the time of processors.
+/// As long as it took, and the time of processors, also of those that it has left to themselves.
 fn time(call: &Call) -> Result<(Duration, Duration)> {
     for round in &call.before {
         process::round(process::commands(round)?, call)?;
@@ -116,12 +124,15 @@ fn time(call: &Call) -> Result<(Duration, Duration)> {
         .iter()
         .map(|round| process::commands(round))
         .collect::<Result<_>>()?;
+    prctl::set_child_subreaper(true).context("whose orphans are whose")?;
     let before = cpu_of_children()?;
     let begun = Instant::now();
     for commands in ready {
         process::round(commands, call)?;
     }
     let took = begun.elapsed();
+    // A process that one of them has left to itself ends soon, and what it took counts.
+    while wait().is_ok() {}
     Ok((took, cpu_of_children()?.saturating_sub(before)))
 }
 

@@ -10,7 +10,7 @@ use super::measure::{Cost, Measured};
 /// The table; `size` is that of the program, and the most bytes that it may have.
 pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
     let mut text = format!(
-        "{:40} {:>10} {:>10}  {:14} {:>10}  {:>6} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}\n",
+        "{:40} {:>10} {:>10}  {:14} {:>10}  {:>6} {:>4} {:>5}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}\n",
         "CASE",
         "MEDIAN",
         "SPREAD",
@@ -18,6 +18,7 @@ pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
         "MEDIAN",
         "RATIO",
         "GOAL",
+        "CPU",
         "MORE CPU",
         "AT MOST",
         "INSTR.",
@@ -34,13 +35,14 @@ pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
         } = one;
         let spread = own.quartiles.1.saturating_sub(own.quartiles.0);
         let line = format!(
-            "{name:40} {:>10} {:>10}  {:14} {:>10}  {:>6.2} {:>4}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}  {}",
+            "{name:40} {:>10} {:>10}  {:14} {:>10}  {:>6.2} {:>4} {:>5}  {:>9} {:>8}  {:>9} {:>5} {:>5} {:>5}  {}",
             shown(own.median),
             shown(spread),
             peer.name,
             shown(peer.median),
             one.ratio(),
             or_nothing(goals.ratio),
+            or_nothing(one.cpu_ratio().map(|ratio| format!("{ratio:.2}"))),
             shown(one.more_cpu()),
             goals.cpu.map(shown).unwrap_or_default(),
             or_nothing(own.instructions),
@@ -56,8 +58,8 @@ pub(crate) fn table(results: &[Measured], size: (u64, u64)) -> String {
     writeln!(
         text,
         "the program has {size} bytes, of at most {most}: {verdict}\n\
-         SPREAD is that of the middle half of the runs, MORE CPU is beyond what the other takes; CALLS and THEIR are system\n\
-         calls, KIB is the most that one of our processes had resident, of at most {} for a hook's",
+         SPREAD is that of the middle half of the runs; CPU is the ratio of what the processes took of the processor, MORE CPU is\n\
+         beyond what the other takes; CALLS and THEIR are system calls, KIB is the most that one of our processes had resident, of at most {} for a hook's",
         super::call::MOST_MEMORY
     )
     .expect("a String takes it");
@@ -119,6 +121,7 @@ pub(crate) fn json(results: &[Measured], size: (u64, u64)) -> String {
                 "peer": cost(&one.peer),
                 "ratio": one.ratio(),
                 "goal": one.goals.ratio,
+                "cpu_ratio": one.cpu_ratio(),
                 "more_cpu": one.more_cpu().as_secs_f64(),
                 "most_cpu": one.goals.cpu.map(|most| most.as_secs_f64()),
                 "most_memory": one.goals.memory,
