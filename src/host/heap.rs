@@ -7,7 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{mem, process, thread};
 
 use dlmalloc::Dlmalloc;
 
@@ -34,10 +34,21 @@ impl Heap {
         while self.is_taken.swap(true, Ordering::Acquire) {
             thread::yield_now();
         }
-        // SAFETY: whoever finds it taken waits, and nothing in there panics or asks for memory by itself.
+        let unfinished = Unfinished;
+        // SAFETY: whoever finds it taken waits, and nothing in there asks for memory by itself.
         let result = what(unsafe { &mut *self.memory.get() });
+        mem::forget(unfinished);
         self.is_taken.store(false, Ordering::Release);
         result
+    }
+}
+
+/// dlmalloc panics where it finds its memory broken. To tell of that, memory is needed, for which the panic would wait for ever.
+struct Unfinished;
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        process::abort();
     }
 }
 
