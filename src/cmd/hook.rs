@@ -70,17 +70,16 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn prepare(self) -> anyhow::Result<()> {
-        let input = self.read_input()?;
+        let text = input::text(self.read_input()?)?;
         let (root, name) = (&self.root, self.name);
         let has_history = |uuid: Option<DomainUuid>| {
             let claimant = uuid.map(Claimant::Domain);
             claimant.is_some_and(|claimant| Ledger::look(root, self.kernel).has_holdings(claimant))
         };
         // Most have no mediated device, and are to cost nothing.
-        if glance(&input).is_some_and(|plain| !has_history(plain.uuid)) {
+        if glance(text.as_bytes()).is_some_and(|plain| !has_history(plain.uuid)) {
             return Ok(());
         }
-        let text = input::text(input)?;
         // A domain whose metadata names devices wants one made, as a rule.
         if may_list(&text) {
             self.kernel.ready();

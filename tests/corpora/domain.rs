@@ -28,6 +28,12 @@ fn check_faults(text: &str, faults: &[Fault]) {
 }
 
 pub(crate) fn check(bytes: &[u8]) {
+    // What is no text is not read, either, where it has none.
+    if glance(bytes).is_some() {
+        let text = String::from_utf8_lossy(bytes);
+        let devices = Domain::parse(&text).map_or(0, |domain| domain.hostdevs.len());
+        assert_eq!((devices, text.contains("mdev")), (0, false), "{text}");
+    }
     match decode(bytes.to_vec()) {
         Err((text, fault)) => check_faults(&text, &[fault]),
         Ok(text) => {
