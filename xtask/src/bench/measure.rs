@@ -1,13 +1,15 @@
 //! Runs the two calls of a case in turn, and counts what each does.
 
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
-use nix::sys::wait::wait;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Case, Goals};
@@ -116,24 +118,42 @@ fn add_counts(call: &Call, instructions: Instructions, cost: &mut Cost) -> Resul
 
 /// As long as it took, and the time of processors, also of those that it has left to themselves.
 fn time(call: &Call) -> Result<(Duration, Duration)> {
+    prctl::set_child_subreaper(true).context("whose orphans are whose")?;
     for round in &call.before {
         process::round(process::commands(round)?, call)?;
     }
+    await_orphans(call)?;
     let ready: Vec<Vec<Command>> = call
         .rounds
         .iter()
         .map(|round| process::commands(round))
         .collect::<Result<_>>()?;
-    prctl::set_child_subreaper(true).context("whose orphans are whose")?;
     let before = cpu_of_children()?;
     let begun = Instant::now();
     for commands in ready {
         process::round(commands, call)?;
     }
     let took = begun.elapsed();
-    // A process that one of them has left to itself ends soon, and what it took counts.
-    while wait().is_ok() {}
+    // What one of them has left to itself counts, too.
+    await_orphans(call)?;
     Ok((took, cpu_of_children()?.saturating_sub(before)))
+}
+
+/// Waits for the end of what a call has left to itself, which comes soon.
+fn await_orphans(call: &Call) -> Result<()> {
+    const SOON: Duration = Duration::from_secs(10);
+    let begun = Instant::now();
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return Ok(()),
+            Ok(WaitStatus::StillAlive) if begun.elapsed() > SOON => {
+                bail!("{}: a process that it has left to itself does not end", call.name)
+            }
+            Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_millis(1)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("waiting for what a call has left to itself"),
+        }
+    }
 }
 
 /// The time of processors of all children that have ended, and of theirs.
