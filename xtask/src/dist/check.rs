@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Packages, deb, links, read, rpm, run, tree};
+use super::{Libc, Packages, deb, links, order, read, rpm, run, tree};
 use crate::vm::{self, Stage, Temporary};
 
 /// The tool for that, beside those that made them.
@@ -23,6 +23,9 @@ pub(crate) fn check(packages: &Packages) -> Result<()> {
     let size = fs::metadata(packages.files.join("bin/automdev"))?.len();
     if size > packages.largest {
         bail!("the program has {size} bytes, and may have {}", packages.largest);
+    }
+    if packages.libc == Libc::Musl {
+        order::check(&packages.files.join("bin/automdev"))?;
     }
     run(Command::new("lintian")
         .args(["--fail-on", "error,warning", "--allow-root", "--info"])

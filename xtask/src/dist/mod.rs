@@ -57,6 +57,8 @@ pub(crate) struct Packages {
     files: PathBuf,
     /// The most bytes that the program in them may have.
     largest: u64,
+    /// What the program in them is linked with.
+    libc: Libc,
     deb: PathBuf,
     rpm: PathBuf,
     archive: PathBuf,
@@ -102,6 +104,7 @@ fn make_with(libc: Libc) -> Result<Packages> {
         archive: archive::make(&files, date)?,
         files,
         largest: program.largest,
+        libc: program.libc,
     };
     stage.end();
     Ok(packages)
