@@ -10,16 +10,20 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 
+use automdev::host::heap::Heap;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, write};
+use nix::unistd::{ForkResult, fork, pipe2, read, write};
+
+/// automdev's own.
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 /// Where its ledger is: beside automdev's own, in memory.
 const LEDGER: &str = "/run/automdev-bare";
@@ -74,7 +78,12 @@ impl Device<'_> {
             make_folder(&format!("{LEDGER}/{folder}"))?;
         }
         read_all(&mut io::stdin())?;
-        read_all(&mut File::open(format!("/etc/mdevctl.d/{parent}/{uuid}"))?)?;
+        let types = format!("/sys/class/mdev_bus/{parent}/mdev_supported_types");
+        let writer = Writer::start(&format!("{types}/{}/create", self.mdev_type), uuid)?;
+        read_all(&mut file(
+            &format!("/etc/mdevctl.d/{parent}/{uuid}"),
+            OFlag::O_RDONLY,
+        )?)?;
         let _claimant = lock(CLAIMANT)?;
         let _device = lock(uuid)?;
         let host = lock("host")?;
@@ -85,9 +94,8 @@ impl Device<'_> {
         drop(host);
         let on_parent = lock(parent)?;
         let creation = lock(&format!("creation-{uuid}"))?;
-        write(creation.as_fd(), b"+")?;
-        let types = format!("/sys/class/mdev_bus/{parent}/mdev_supported_types");
-        write_apart(&format!("{types}/{}/create", self.mdev_type), uuid)?;
+        (&*creation).write_all(b"+")?;
+        writer.write()?;
         replace("devices", uuid)?;
         creation.set_len(0)?;
         drop(on_parent);
@@ -96,14 +104,16 @@ impl Device<'_> {
 
     fn stop(&self) -> io::Result<()> {
         let Device { uuid, parent, .. } = self;
+        read_all(&mut io::stdin())?;
+        let writer = Writer::start(&format!("/sys/bus/mdev/devices/{uuid}/remove"), "1")?;
         let _claimant = lock(CLAIMANT)?;
         let _device = lock(uuid)?;
         fs::remove_file(format!("{LEDGER}/claims/{uuid}/{CLAIMANT}"))?;
         fs::remove_dir(format!("{LEDGER}/claims/{uuid}"))?;
-        read_all(&mut File::open(format!("{LEDGER}/devices/{uuid}"))?)?;
+        read_all(&mut file(&format!("{LEDGER}/devices/{uuid}"), OFlag::O_RDONLY)?)?;
         replace("devices", uuid)?;
         let on_parent = lock(parent)?;
-        write_apart(&format!("/sys/bus/mdev/devices/{uuid}/remove"), "1")?;
+        writer.write()?;
         drop(on_parent);
         fs::remove_file(format!("{LEDGER}/devices/{uuid}"))?;
         fs::remove_file(format!("{LEDGER}/claimants/{CLAIMANT}"))?;
@@ -112,10 +122,21 @@ impl Device<'_> {
 }
 
 fn make_folder(path: &str) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
     }
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// By one call: musl's `open` makes two of it.
+fn file(path: &str, flags: OFlag) -> Result<File, Errno> {
+    let opened = openat(
+        AT_FDCWD,
+        path,
+        flags | OFlag::O_CLOEXEC,
+        Mode::from_bits_truncate(0o600),
+    );
+    Ok(File::from(opened?))
 }
 
 fn read_all(file: &mut impl Read) -> io::Result<()> {
@@ -125,31 +146,52 @@ fn read_all(file: &mut impl Read) -> io::Result<()> {
 }
 
 fn lock(name: &str) -> Result<Flock<File>, Errno> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_CLOEXEC;
-    let path = format!("{LEDGER}/locks/{name}");
-    let file = File::from(open(path.as_str(), flags, Mode::from_bits_truncate(0o600))?);
+    let file = file(
+        &format!("{LEDGER}/locks/{name}"),
+        OFlag::O_WRONLY | OFlag::O_CREAT,
+    )?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)
 }
 
 fn replace(folder: &str, name: &str) -> io::Result<()> {
     let fresh = format!("{LEDGER}/{folder}/.{name}.new");
-    File::create(&fresh)?.write_all(&RECORD)?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+    file(&fresh, flags)?.write_all(&RECORD)?;
     fs::rename(&fresh, format!("{LEDGER}/{folder}/{name}"))
 }
 
-/// By another process, which may be left to itself.
-fn write_apart(file: &str, value: &str) -> Result<(), Errno> {
-    // SAFETY: there is one thread, so the child may do whatever the parent may.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => match waitpid(child, None)? {
-            WaitStatus::Exited(_, 0) => Ok(()),
+/// Another process, which makes one write when it is asked to, and may be left to itself.
+struct Writer {
+    ask: OwnedFd,
+    answer: OwnedFd,
+}
+
+impl Writer {
+    fn start(file: &str, value: &str) -> Result<Self, Errno> {
+        let (asked, ask) = pipe2(OFlag::O_CLOEXEC)?;
+        let (answer, answered) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: there is one thread, so the child may do whatever the parent may.
+        if let ForkResult::Parent { .. } = unsafe { fork() }? {
+            return Ok(Writer { ask, answer });
+        }
+        drop((ask, answer));
+        let mut byte = [0];
+        if read(&asked, &mut byte) == Ok(1) {
+            let file = openat(AT_FDCWD, file, OFlag::O_WRONLY, Mode::empty());
+            if file.and_then(|file| write(&file, value.as_bytes())).is_ok() {
+                let _ = write(&answered, &byte);
+            }
+        }
+        // SAFETY: ends the child at once; what is the parent's stays the parent's.
+        unsafe { nix::libc::_exit(0) }
+    }
+
+    /// Its end is not waited for.
+    fn write(&self) -> Result<(), Errno> {
+        write(&self.ask, b"+")?;
+        match read(&self.answer, &mut [0])? {
+            1 => Ok(()),
             _ => Err(Errno::EIO),
-        },
-        ForkResult::Child => {
-            let written =
-                open(file, OFlag::O_WRONLY, Mode::empty()).and_then(|file| write(&file, value.as_bytes()));
-            // SAFETY: ends the child at once; what is the parent's stays the parent's.
-            unsafe { nix::libc::_exit(i32::from(written.is_err())) }
         }
     }
 }
