@@ -193,8 +193,8 @@ mod tests {
         assert_eq!(
             words,
             [
-                "prepare", "6.00", "ms", "0.00", "ms", "mdevctl", "3.00", "ms", "2.00", "0.4", "3.00", "ms",
-                "7", "7", "900", "missed:", "ratio"
+                "prepare", "6.00", "ms", "0.00", "ms", "mdevctl", "3.00", "ms", "2.00", "0.4", "2.00",
+                "3.00", "ms", "7", "7", "900", "missed:", "ratio"
             ]
         );
         assert!(table.contains("10 bytes, of at most 20: reached"), "{table}");
