@@ -4,7 +4,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::prctl;
-use nix::sys::wait::wait;
 
 use super::call::{Call, Step};
 use super::process;
@@ -58,7 +57,7 @@ fn under(tool: &[&str], report: &str, step: &Step) -> Result<String> {
     // A process that it has started may end later, and what that does counts as well.
     prctl::set_child_subreaper(true).context("whose orphans are whose")?;
     command.status().with_context(|| tool[0].to_owned())?;
-    while wait().is_ok() {}
+    process::await_orphans(tool[0])?;
     let text = std::fs::read_to_string(report).with_context(|| report.to_owned())?;
     std::fs::remove_file(report)?;
     Ok(text)

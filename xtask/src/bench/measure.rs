@@ -1,15 +1,12 @@
 //! Runs the two calls of a case in turn, and counts what each does.
 
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use nix::errno::Errno;
+use anyhow::{Context as _, Result};
 use nix::sys::prctl;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, Case, Goals};
@@ -122,7 +119,7 @@ fn time(call: &Call) -> Result<(Duration, Duration)> {
     for round in &call.before {
         process::round(process::commands(round)?, call)?;
     }
-    await_orphans(call)?;
+    process::await_orphans(&call.name)?;
     let ready: Vec<Vec<Command>> = call
         .rounds
         .iter()
@@ -135,25 +132,8 @@ fn time(call: &Call) -> Result<(Duration, Duration)> {
     }
     let took = begun.elapsed();
     // What one of them has left to itself counts, too.
-    await_orphans(call)?;
+    process::await_orphans(&call.name)?;
     Ok((took, cpu_of_children()?.saturating_sub(before)))
-}
-
-/// Waits for the end of what a call has left to itself, which comes soon.
-fn await_orphans(call: &Call) -> Result<()> {
-    const SOON: Duration = Duration::from_secs(10);
-    let begun = Instant::now();
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Err(Errno::ECHILD) => return Ok(()),
-            Ok(WaitStatus::StillAlive) if begun.elapsed() > SOON => {
-                bail!("{}: a process that it has left to itself does not end", call.name)
-            }
-            Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_millis(1)),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno).context("waiting for what a call has left to itself"),
-        }
-    }
 }
 
 /// The time of processors of all children that have ended, and of theirs.

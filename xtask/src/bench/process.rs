@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::call::{Call, Ending, Step};
 
@@ -41,6 +45,23 @@ fn is_fine(status: ExitStatus, ending: Ending) -> bool {
     match ending {
         Ending::Any => status.code().is_some(),
         Ending::Good => status.success(),
+    }
+}
+
+/// Waits for the end of what `who` has left to itself, which comes soon.
+pub(crate) fn await_orphans(who: &str) -> Result<()> {
+    const SOON: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return Ok(()),
+            Ok(WaitStatus::StillAlive) if begun.elapsed() > SOON => {
+                bail!("{who}: a process that it has left to itself does not end")
+            }
+            Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_millis(1)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("waiting for what a call has left to itself"),
+        }
     }
 }
 
