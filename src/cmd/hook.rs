@@ -70,7 +70,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn prepare(self) -> anyhow::Result<()> {
-        let text = input::text(self.read_input()?)?;
+        let text = self.read_input()?;
         let (root, name) = (&self.root, self.name);
         let has_history = |uuid: Option<DomainUuid>| {
             let claimant = uuid.map(Claimant::Domain);
@@ -188,11 +188,10 @@ impl Call<'_> {
 
     /// The domain's UUID, from as much of the XML as can be understood.
     fn read_uuid(&self) -> Option<DomainUuid> {
-        let input = self.read_input().ok()?;
-        if let Some(plain) = glance(&input) {
+        let text = self.read_input().ok()?;
+        if let Some(plain) = glance(text.as_bytes()) {
             return plain.uuid;
         }
-        let text = input::text(input).ok()?;
         let document = crate::model::domain::parse_document(&text).ok()?;
         crate::model::domain::child(document.root_element(), "uuid")?
             .text()?
@@ -200,7 +199,7 @@ impl Call<'_> {
             .ok()
     }
 
-    fn read_input(&self) -> anyhow::Result<Vec<u8>> {
+    fn read_input(&self) -> anyhow::Result<String> {
         input::read(|| {
             // It comes at once, unless something is wrong: only then is it worth asking how long a call may take.
             let settings = machine::load_settings(&self.root).unwrap_or_default();

@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Reads it, no more of it than a domain's can be. Where it does not come soon, `until` is asked how long it is waited
 /// for.
-pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
     let mut deadline = Deadline::after(SOON);
     let mut is_asked = false;
     let input = io::stdin();
@@ -53,11 +53,6 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<Vec<u8>> {
             MOST_BYTES >> 20
         );
     }
-    Ok(bytes)
-}
-
-/// The same as text.
-pub(super) fn text(bytes: Vec<u8>) -> anyhow::Result<String> {
     String::from_utf8(bytes).map_err(|error| not_text(&error))
 }
 
