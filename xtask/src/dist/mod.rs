@@ -55,8 +55,6 @@ const TOOLS: [&str; 3] = ["gzip", "rpm", "tar"];
 pub(crate) struct Packages {
     /// The files that all of them have.
     files: PathBuf,
-    /// The most bytes that the program in them may have.
-    largest: u64,
     /// What the program in them is linked with.
     libc: Libc,
     deb: PathBuf,
@@ -103,7 +101,6 @@ fn make_with(libc: Libc) -> Result<Packages> {
         rpm: rpm::make(&files, date)?,
         archive: archive::make(&files, date)?,
         files,
-        largest: program.largest,
         libc: program.libc,
     };
     stage.end();

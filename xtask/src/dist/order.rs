@@ -5,16 +5,17 @@
 //! them. One that has got another name since then just stands elsewhere; `cargo xtask dist --order` writes them down anew.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{folder, run};
+use super::{Libc, folder, program, run};
 use crate::vm::{self, Temporary, workspace};
 
 /// The names, a line each.
@@ -101,35 +102,12 @@ fn size_of(section: &str, listing: &str) -> Option<u64> {
 /// Looks which functions are called, and writes them down.
 pub(super) fn record() -> Result<()> {
     vm::ensure_packages(&["valgrind"])?;
-    let target = workspace().join("target/order");
-    let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--target",
-            "x86_64-unknown-linux-musl",
-        ])
-        .args([
-            "--package",
-            "automdev",
-            "--example",
-            "automdev-on-fake",
-            "--target-dir",
-        ])
-        .arg(&target)
-        .current_dir(workspace())
-        // With their names, which the program as it is handed out has no more.
-        .env("CARGO_PROFILE_RELEASE_STRIP", "none")
-        // Whatever this machine's user likes.
-        .env("CARGO_ENCODED_RUSTFLAGS", "")
-        .stdin(Stdio::null())
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        bail!("the program does not build");
-    }
-    let program = target.join("x86_64-unknown-linux-musl/release/examples/automdev-on-fake");
+    let into = workspace().join("target/order");
+    // With their names, which the program as it is handed out has no more.
+    let unstripped = ["--config", "profile.release.strip='none'"];
+    let wanted = [&["--example", "automdev-on-fake"], &unstripped[..]].concat();
+    let folder = program::cargo(Libc::Musl, &into, &[], &wanted)?;
+    let program = folder.join("examples/automdev-on-fake");
     let work = Temporary::new("order")?;
     let host = work.path().join("host");
     let domain = work.path().join("domain.xml");
@@ -145,7 +123,7 @@ pub(super) fn record() -> Result<()> {
     let mut names = BTreeSet::new();
     for (operation, end) in [("started", "begin"), ("prepare", "begin"), ("release", "end")] {
         let report = work.path().join(operation);
-        let mut out = std::ffi::OsString::from("--callgrind-out-file=");
+        let mut out = OsString::from("--callgrind-out-file=");
         out.push(&report);
         run(Command::new("valgrind")
             .args(["--quiet", "--tool=callgrind", "--demangle=no"])

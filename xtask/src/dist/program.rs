@@ -40,6 +40,14 @@ impl Libc {
         }
     }
 
+    /// The most bytes that the program may have with it.
+    pub(super) const fn largest(self) -> u64 {
+        match self {
+            Self::Musl => LARGEST,
+            Self::Glibc => LARGEST + LARGEST_OF_GLIBC,
+        }
+    }
+
     fn flags(self) -> Result<Vec<OsString>> {
         Ok(match self {
             Self::Musl => {
@@ -74,46 +82,46 @@ const LARGEST_OF_GLIBC: u64 = 1 << 20;
 pub(super) struct Program {
     /// Where it is.
     pub(super) path: PathBuf,
-    /// The most bytes that it may have.
-    pub(super) largest: u64,
+    /// What is linked in.
     pub(super) libc: Libc,
 }
 
 /// Builds it.
 pub(super) fn build(libc: Libc) -> Result<Program> {
-    let largest = match libc {
-        Libc::Musl => LARGEST,
-        Libc::Glibc => LARGEST + LARGEST_OF_GLIBC,
-    };
-    let folder = cargo(libc, &["--bin", "automdev"])?;
+    let folder = cargo_as_handed_out(libc, &["--bin", "automdev"])?;
     let path = folder.join("automdev");
-    Ok(Program { path, largest, libc })
+    Ok(Program { path, libc })
 }
 
 /// Builds an example of the package's in the same way: the same program over a kernel that reacts in a folder, say.
 pub(super) fn build_example(libc: Libc, name: &str) -> Result<PathBuf> {
-    let folder = cargo(libc, &["--example", name])?;
+    let folder = cargo_as_handed_out(libc, &["--example", name])?;
     Ok(folder.join("examples").join(name))
 }
 
 /// Builds something as it is handed out; returns the folder that it is in.
-fn cargo(libc: Libc, wanted: &[&str]) -> Result<PathBuf> {
+fn cargo_as_handed_out(libc: Libc, wanted: &[&str]) -> Result<PathBuf> {
+    cargo(libc, &workspace().join("target"), &libc.flags()?, wanted)
+}
+
+/// Builds something below `into`; returns the folder that it is in.
+pub(super) fn cargo(libc: Libc, into: &Path, flags: &[OsString], wanted: &[&str]) -> Result<PathBuf> {
     let target = libc.target();
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--target", target])
         .args(["--package", "automdev", "--target-dir"])
-        .arg(workspace().join("target"))
+        .arg(into)
         .args(wanted)
         .current_dir(workspace())
         // Whatever this machine's user likes, it is one program that is handed out.
-        .env("CARGO_ENCODED_RUSTFLAGS", libc.flags()?.join(OsStr::new("\x1f")))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
         .stdin(Stdio::null())
         .status()
         .context("cannot run cargo")?;
     if !status.success() {
         bail!("the program does not build");
     }
-    Ok(workspace().join("target").join(target).join("release"))
+    Ok(into.join(target).join("release"))
 }
 
 /// Sees to it that Rust's own library for musl is there; says whether it is.
