@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Called, Definition, DomainXml, call, within};
+use crate::support::{Called, Definition, DomainXml, IDLE_FIRMWARE, call, idle_firmware, within};
 
 /// Takes away what an earlier test left, and puts the hook in place, beside one that writes down each call of libvirt's, with
 /// the devices that there are just before automdev is called. The folders that libvirtd watches stay.
@@ -98,6 +98,7 @@ impl Side {
         let free = String::new();
         let side = Side { name, free };
         side.sh(CLEAR);
+        side.put(IDLE_FIRMWARE, idle_firmware());
         let free = side.sh(FREE);
         Side { name, free }
     }

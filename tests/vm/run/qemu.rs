@@ -8,10 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use crate::support::{eventually, files};
+use crate::support::{IDLE_FIRMWARE, eventually, files};
 
-/// A small machine without anything that takes time.
-pub(crate) fn plain() -> [&'static str; 8] {
+/// A small machine without anything that takes time, whose guest does nothing.
+pub(crate) fn plain() -> [&'static str; 10] {
     [
         "-nodefaults",
         "-no-user-config",
@@ -21,6 +21,8 @@ pub(crate) fn plain() -> [&'static str; 8] {
         "q35",
         "-m",
         "16",
+        "-bios",
+        IDLE_FIRMWARE,
     ]
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::domain::boot_sector;
+use super::domain::{IDLE_FIRMWARE, boot_sector, idle_firmware};
 use super::eventually;
 use super::libvirt;
 
@@ -88,6 +88,7 @@ impl Host {
             fs::write(format!("/sys/bus/mdev/devices/{uuid}/remove"), "1").expect("removed");
         }
         fs::write("/var/lib/libvirt/images/shutdown.img", boot_sector()).expect("an image");
+        fs::write(IDLE_FIRMWARE, idle_firmware()).expect("a firmware");
         Host { before: counts() }
     }
 

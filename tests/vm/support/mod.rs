@@ -8,7 +8,9 @@ pub(crate) mod libvirt;
 pub(crate) mod strace;
 pub(crate) mod vfio;
 
-pub(crate) use domain::{DomainXml, Guest, WRITING_DISK, empty_qcow2, writing_disk};
+pub(crate) use domain::{
+    DomainXml, Guest, IDLE_FIRMWARE, WRITING_DISK, empty_qcow2, idle_firmware, writing_disk,
+};
 pub(crate) use files::{Definition, Host, Install};
 pub(crate) use hook::{Called, call, hook, hook_as, reconcile, sweep};
 pub(crate) use left::{Left, open_files};
