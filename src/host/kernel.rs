@@ -177,6 +177,9 @@ pub trait Kernel {
     /// Nothing will be written for a while: what waits for writes may go.
     fn rest(&self) {}
 
+    /// Nothing more will be written, for all that is known: the same, but nobody waits for its end.
+    fn done(&self) {}
+
     /// Called right before each change outside sysfs; an error is as if the change itself had failed.
     ///
     /// # Errors

@@ -189,6 +189,7 @@ fn try_release(
             Err(error) => errors.push(error),
         }
     }
+    machine.kernel.done();
     if errors.is_empty() && !*is_left {
         let noted = if kept.is_empty() {
             ledger.drop_holdings(claimant)

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::serve::{read_once, serve};
@@ -150,12 +150,24 @@ impl Kernel for Sysfs {
     fn rest(&self) {
         drop(self.worker.borrow_mut().take());
     }
+
+    fn done(&self) {
+        if let Some(worker) = self.worker.borrow_mut().as_mut() {
+            worker.socket = None;
+        }
+    }
 }
 
 impl Sysfs {
     /// The program ends here, and does not wait until the process that writes has ended, too: that one does so by itself.
     pub fn leave(self) {
-        self.worker.into_inner().into_iter().for_each(Worker::abandon);
+        let Some(worker) = self.worker.into_inner() else {
+            return;
+        };
+        let pid = worker.pid;
+        worker.abandon();
+        // Where it has by now, the host's first process need not wake up for it.
+        let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
     }
 
     /// Asks the worker.
@@ -217,8 +229,11 @@ impl Sysfs {
     fn with_worker<T>(&self, ask: impl FnOnce(&Worker) -> Result<T, NoAnswer>) -> Result<T, NoAnswer> {
         let mut slot = self.worker.borrow_mut();
         let worker = match slot.take() {
-            Some(worker) => slot.insert(worker),
-            None => slot.insert(Worker::start().map_err(NoAnswer::NoWorker)?),
+            Some(worker) if worker.socket.is_some() => slot.insert(worker),
+            ended => {
+                drop(ended);
+                slot.insert(Worker::start().map_err(NoAnswer::NoWorker)?)
+            }
         };
         let answer = ask(worker);
         if answer.is_err() {
