@@ -155,11 +155,10 @@ pub fn create(
     then: Then,
 ) -> Result<(), CreateError> {
     let flight = ledger.begin_creation(record.uuid, machine.deadline)?;
-    let folder = sysfs::parent_folder(&machine.root, &record.parent);
-    let file = format!("mdev_supported_types/{}/create", record.mdev_type);
+    let folder = sysfs::type_folder(&machine.root, &record.parent, &record.mdev_type);
     let target = Target {
         folder: &folder,
-        file: &file,
+        file: "create",
         inode: None,
         keep: Some(flight.as_fd()),
     };
@@ -193,7 +192,7 @@ pub fn create(
     // From here on the device is known by its folder, whoever makes another one.
     ledger.write_record(record)?;
     flight.land();
-    let folder = folder.join(&uuid);
+    let folder = sysfs::parent_folder(&machine.root, &record.parent).join(&uuid);
     for attribute in &record.attributes {
         let target = Target {
             folder: &folder,

@@ -79,9 +79,10 @@ pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// # Errors
 /// It cannot be read. What is written down with another one is taken for what a boot has swept away.
 pub fn boot_id(root: &Root) -> io::Result<String> {
-    const LARGEST: usize = 64;
-    let content = files::read_bounded(&root.path(BOOT_ID), LARGEST)?;
-    let content = content.unwrap_or_default();
+    let content = match files::read_start(&root.path(BOOT_ID)) {
+        Err(error) if files::is_absent(&error) => Vec::new(),
+        read => read?,
+    };
     Ok(String::from_utf8_lossy(&content).trim_end().to_owned())
 }
 

@@ -3,7 +3,7 @@
 mod answers;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::root::Root;
 use super::sysfs::{self, Unanswered};
 use crate::model::affinity::Affinity;
 use crate::model::claim::{Claim, Claimant, Holder, ProcessId, Record};
-use crate::model::inventory::{Inventory, Together};
+use crate::model::inventory::{Active, Inventory, Together};
 use crate::model::names::{MdevUuid, ParentName};
 use crate::model::plan::{Wanted, is_ours};
 use crate::model::pool::Glob;
@@ -85,6 +85,19 @@ impl Failure {
     }
 }
 
+/// What a look has found about devices.
+type Answered<T> = RefCell<BTreeMap<MdevUuid, Option<T>>>;
+
+/// The answer to a question that is asked once.
+fn once<T: Clone>(answered: &Answered<T>, uuid: MdevUuid, ask: impl FnOnce() -> Option<T>) -> Option<T> {
+    if let Some(answer) = answered.borrow().get(&uuid) {
+        return answer.clone();
+    }
+    let answer = ask();
+    answered.borrow_mut().insert(uuid, answer.clone());
+    answer
+}
+
 /// A look at this host on behalf of one claimant.
 pub struct Survey<'a> {
     root: &'a Root,
@@ -98,6 +111,9 @@ pub struct Survey<'a> {
     lost: Vec<MdevUuid>,
     besides: Vec<MdevUuid>,
     failures: RefCell<Vec<Failure>>,
+    /// What has been asked for already, and is not looked at again.
+    active: Answered<Active>,
+    records: Answered<Record>,
     /// Until then drivers are asked.
     deadline: Deadline,
     /// So long each of them has.
@@ -132,6 +148,8 @@ impl<'a> Survey<'a> {
             lost: Vec::new(),
             besides: Vec::new(),
             failures: RefCell::new(Vec::new()),
+            active: Answered::default(),
+            records: Answered::default(),
             deadline: Deadline::after(PATIENCE),
             answer: ANSWER,
             silent: RefCell::new(BTreeSet::new()),

@@ -8,7 +8,7 @@ use super::super::life;
 use super::super::pools::swap;
 use super::making::Made;
 use super::{Preparation, PrepareError, Request, replaced};
-use crate::model::claim::{Holdings, Kind, Record, SCHEMA, State};
+use crate::model::claim::{Claimant, Holdings, Kind, Record, SCHEMA, State};
 use crate::model::inventory::Active;
 use crate::model::names::MdevUuid;
 use crate::model::plan::{Action, Adoption, Plan, Wanted};
@@ -80,10 +80,11 @@ impl Preparation<'_> {
                 &self.request.name,
                 self.request.daemon,
             );
-            if !self.ledger.is_claimed_by(uuid, self.request.claimant) {
+            let claimants = self.ledger.claimants_of(uuid)?;
+            if !claimants.contains(&self.request.claimant) {
                 made.claims.push(uuid);
             }
-            self.take_over(uuid)?;
+            self.take_over(uuid, claimants)?;
             self.ledger.write_claim(uuid, self.request.claimant, &claim)?;
         }
         Ok(())
@@ -105,8 +106,8 @@ impl Preparation<'_> {
     }
 
     /// Drops the claims of those who are gone: what the plan gives here is nobody else's.
-    fn take_over(&self, uuid: MdevUuid) -> Result<(), PrepareError> {
-        for other in self.ledger.claimants_of(uuid)? {
+    fn take_over(&self, uuid: MdevUuid, claimants: Vec<Claimant>) -> Result<(), PrepareError> {
+        for other in claimants {
             if other != self.request.claimant {
                 log::warn!(uuid:%; "{other} claimed {uuid} and is gone; it is given to {}", self.request.name);
                 self.ledger.drop_claim(uuid, other)?;

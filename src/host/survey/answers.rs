@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Survey, SurveyError};
+use super::{Survey, SurveyError, once};
 use crate::host::definitions;
 use crate::host::ledger;
 use crate::host::life;
@@ -27,12 +27,14 @@ impl Inventory for Survey<'_> {
     }
 
     fn active(&self, uuid: MdevUuid) -> Option<Active> {
-        let active = sysfs::active(self.root, uuid);
-        self.note(uuid, active.map_err(|source| SurveyError::Sysfs { uuid, source }))
+        once(&self.active, uuid, || {
+            let active = sysfs::active(self.root, uuid);
+            self.note(uuid, active.map_err(|source| SurveyError::Sysfs { uuid, source }))
+        })
     }
 
     fn record(&self, uuid: MdevUuid) -> Option<Record> {
-        let record: Option<Record> = self.note(uuid, self.ledger.record(uuid));
+        let record: Option<Record> = once(&self.records, uuid, || self.note(uuid, self.ledger.record(uuid)));
         // No device outlives a boot: whatever has its inode now was made by somebody else.
         let record = record.filter(|record| machine::is_this_boot(self.root, &record.boot))?;
         // Nor was it made by a call that died before.
