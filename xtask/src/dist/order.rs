@@ -2,7 +2,8 @@
 //! is, and the kernel brings sixteen pages at a time; strewn all over the program they cost several times as many as together.
 //!
 //! Which ones these are was seen when they were called, and is written down in `first.txt`, by their names as the compiler has
-//! them. One that has got another name since then just stands elsewhere; `cargo xtask dist --order` writes them down anew.
+//! them. Behind them stand those that differ from one of them by what a compiler or a release has anew: another type's copy
+//! of a generic one, or the same one since then. `cargo xtask dist --order` writes them down anew.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -28,18 +29,12 @@ const SECTION: &str = ".text.first";
 /// is less, many names are not what they were.
 const LEAST: u64 = 420_000;
 
-/// What is called where a kernel in a folder answers is not what is called where the real one does.
-const ALWAYS: [&str; 6] = [
-    "_ZN8automdev4host6kernel*",
-    "_ZN*$LT$automdev..host..kernel..*",
-    "_ZN3nix3sys6socket*",
-    "socketpair",
-    "sendmsg",
-    "recvmsg",
-];
+/// What is called on another processor than valgrind's.
+const ELSEWHERE: &str = "_ZN6memchr6memmem8searcher18searcher_kind_*";
 
-/// A device and a domain that has it.
+/// A device, its definition, and a domain that has it.
 const DEVICE: &str = "d0000000-0000-4000-8000-000000000001";
+const DEFINITION: &str = r#"{"mdev_type":"mbochs-small","start":"manual","attrs":[]}"#;
 const DOMAIN: &str = "<domain type='kvm'><name>order</name><uuid>b0000000-0000-4000-8000-000000000001</uuid>
 <metadata><automdev:devices xmlns:automdev='urn:automdev:domain:1'><automdev:mdev uuid='d0000000-0000-4000-8000-000000000001'/></automdev:devices></metadata>
 <devices><hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='d0000000-0000-4000-8000-000000000001'/></source></hostdev></devices></domain>
@@ -50,9 +45,12 @@ const DOMAIN: &str = "<domain type='kvm'><name>order</name><uuid>b0000000-0000-4
 pub(super) fn script() -> Result<PathBuf> {
     let names = fs::read_to_string(workspace().join(NAMES)).context(NAMES)?;
     let mut text = format!("SECTIONS\n{{\n  {SECTION} :\n  {{\n");
-    for name in ALWAYS.into_iter().chain(names.lines()) {
+    // Each section goes where it is named first.
+    let alike = names.lines().filter_map(lasting);
+    let all = names.lines().map(str::to_owned).chain([ELSEWHERE.to_owned()]);
+    for name in all.chain(alike) {
         for section in [".text.", ".text.hot.", ".text.unlikely."] {
-            writeln!(text, "    *({section}{})", pattern(name)).expect("a String takes it");
+            writeln!(text, "    *({section}{})", pattern(&name)).expect("a String takes it");
         }
     }
     text.push_str("  }\n}\nINSERT BEFORE .text;\n");
@@ -105,14 +103,19 @@ pub(super) fn record() -> Result<()> {
     let into = workspace().join("target/order");
     // With their names, which the program as it is handed out has no more.
     let unstripped = ["--config", "profile.release.strip='none'"];
-    let wanted = [&["--example", "automdev-on-fake"], &unstripped[..]].concat();
-    let folder = program::cargo(Libc::Musl, &into, &[], &wanted)?;
-    let program = folder.join("examples/automdev-on-fake");
+    let wanted = [
+        &["--bin", "automdev", "--example", "automdev-on-fake"],
+        &unstripped[..],
+    ]
+    .concat();
+    let folder = program::cargo(Libc::Musl, &into, &Libc::Musl.flags()?, &wanted)?;
+    let on_fake = folder.join("examples/automdev-on-fake");
+    let real = folder.join("automdev");
     let work = Temporary::new("order")?;
     let host = work.path().join("host");
     let domain = work.path().join("domain.xml");
     fs::write(&domain, DOMAIN)?;
-    run(Command::new(&program)
+    run(Command::new(&on_fake)
         .arg("make-host")
         .arg(&host)
         .args(["1", "0", DEVICE]))?;
@@ -120,23 +123,60 @@ pub(super) fn record() -> Result<()> {
     let journal = host.join("run/systemd/journal");
     fs::create_dir_all(&journal)?;
     let _journal = UnixDatagram::bind(journal.join("socket"))?;
-    let mut names = BTreeSet::new();
-    for (operation, end) in [("started", "begin"), ("prepare", "begin"), ("release", "end")] {
-        let report = work.path().join(operation);
+    // So is it where it knows its caller, and of a definition as mdevctl writes it.
+    let caller = host.join(format!("proc/{}", std::process::id()));
+    fs::create_dir_all(&caller)?;
+    fs::write(caller.join("stat"), fs::read("/proc/self/stat")?)?;
+    fs::write(host.join(format!("etc/mdevctl.d/mbochs0/{DEVICE}")), DEFINITION)?;
+    let (mut names, mut of_writer) = (BTreeSet::new(), BTreeSet::new());
+    // Under the program itself the folder does not react: that what it has written comes to nothing it finds only at the end.
+    for (program, operation, end) in [
+        (&real, "started", "begin"),
+        (&real, "prepare", "begin"),
+        (&on_fake, "prepare", "begin"),
+        (&real, "release", "end"),
+        (&on_fake, "release", "end"),
+    ] {
+        let reports = work.path().join("reports");
+        fs::create_dir(&reports)?;
         let mut out = OsString::from("--callgrind-out-file=");
-        out.push(&report);
-        run(Command::new("valgrind")
+        out.push(reports.join("%p"));
+        let mut child = Command::new("valgrind")
             .args(["--quiet", "--tool=callgrind", "--demangle=no"])
             .arg(out)
-            .arg(&program)
+            .arg(program)
             .arg("--root")
             .arg(&host)
             .args(["hook", "order", operation, end, "-"])
-            .stdin(fs::File::open(&domain)?))?;
-        let report = fs::read_to_string(&report)?;
-        names.extend(report.lines().filter_map(called).filter_map(lasting));
+            .stdin(fs::File::open(&domain)?)
+            .stderr(Stdio::null())
+            // What it costs to tell where an error comes from is not what a start costs.
+            .env_remove("RUST_BACKTRACE")
+            .spawn()?;
+        if !child.wait()?.success() && program == &on_fake {
+            bail!("{operation} {end} fails over a kernel in a folder");
+        }
+        // The process that writes has a report of its own.
+        let own = OsString::from(child.id().to_string());
+        for report in fs::read_dir(&reports)? {
+            let report = report?;
+            let text = fs::read_to_string(report.path())?;
+            let called = text.lines().filter_map(called).filter(|name| is_ours(name));
+            let names = if report.file_name() == own {
+                &mut names
+            } else {
+                &mut of_writer
+            };
+            names.extend(called.map(str::to_owned));
+        }
+        fs::remove_dir_all(&reports)?;
     }
-    let names: Vec<String> = names.into_iter().collect();
+    // It finds few pages of its own, as it is started anew each time.
+    let names: Vec<&str> = of_writer
+        .iter()
+        .chain(names.difference(&of_writer))
+        .map(String::as_str)
+        .collect();
     fs::write(workspace().join(NAMES), names.join("\n") + "\n")?;
     println!("{NAMES}: {} functions", names.len());
     Ok(())
@@ -152,12 +192,14 @@ fn called(line: &str) -> Option<&str> {
     Some(name.split_once('\'').map_or(name, |(name, _)| name))
 }
 
-/// What stays of a name from one build to the next; none for what is not of the program.
-fn lasting(name: &str) -> Option<String> {
+/// Whether a name is one of the program's.
+fn is_ours(name: &str) -> bool {
     let is_name = |mark: char| mark.is_ascii_alphanumeric() || matches!(mark, '_' | '.' | '$');
-    if name.contains("automdev_on_fake") || name.starts_with("0x") || !name.chars().all(is_name) {
-        return None;
-    }
+    !name.contains("automdev_on_fake") && !name.starts_with("0x") && name.chars().all(is_name)
+}
+
+/// What stays of a name from one build to the next; none where that is all of it.
+fn lasting(name: &str) -> Option<String> {
     // A copy that the compiler has made has a number.
     let name = name
         .rsplit_once('.')
@@ -168,7 +210,7 @@ fn lasting(name: &str) -> Option<String> {
         return Some(format!("{name}17h*"));
     }
     if !name.starts_with("_R") {
-        return Some(name.to_owned());
+        return None;
     }
     let mut parts = name.split("Cs");
     let mut lasting = parts.next()?.to_owned();
@@ -192,7 +234,7 @@ mod tests {
                 "fn=(12) _ZN8automdev3cmd4hook3run17h0123456789abcdefE",
                 Some("_ZN8automdev3cmd4hook3run17h*"),
             ),
-            ("cfn=(7) memcpy'2", Some("memcpy")),
+            ("cfn=(7) memcpy'2", None),
             (
                 "fn=(3) _RNvCsfLfy6EI15iL_7___rustc12___rust_alloc",
                 Some("_RNvCs*_7___rustc12___rust_alloc"),
@@ -201,14 +243,28 @@ mod tests {
                 "fn=(5) _RNvNtCs7BliBxkEZsN_4core3ptrNtCsaz6eC2DG7lh_3std4path",
                 Some("_RNvNtCs*_4core3ptrNtCs*_3std4path"),
             ),
-            ("fn=(6) _ZN5Error4kind.52", Some("_ZN5Error4kind")),
+            (
+                "fn=(6) _ZN5Error4kind17h0123456789abcdefE.52",
+                Some("_ZN5Error4kind17h*"),
+            ),
             ("fn=(6) (below main)", None),
             ("fn=(3)", None),
-            ("fn=(9) _ZN16automdev_on_fake4main17h0123456789abcdefE", None),
-            ("fn=(4) 0x000000000001a5c1", None),
             ("16 3", None),
         ] {
             assert_eq!(called(line).and_then(lasting).as_deref(), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_the_programs() {
+        for (line, is_one) in [
+            ("cfn=(7) memcpy'2", true),
+            ("fn=(12) _ZN8automdev3cmd4hook3run17h0123456789abcdefE", true),
+            ("fn=(9) _ZN16automdev_on_fake4main17h0123456789abcdefE", false),
+            ("fn=(4) 0x000000000001a5c1", false),
+            ("fn=(6) (below main)", false),
+        ] {
+            assert_eq!(called(line).is_some_and(is_ours), is_one, "{line}");
         }
     }
 
