@@ -1,10 +1,11 @@
 //! The least that it costs to give a domain one device and to take it back as automdev promises to: locks, so that of many starts
 //! each has its devices for itself; a ledger whose files are each replaced in one step, so that whatever dies can be undone; a
 //! write that may block made by another process; a line in the journal. Only what the kernel does for that is left: the
-//! domain and the definition are read, but nothing in them is looked at, nothing is checked, planned or told.
+//! domain and the definition are read, but nothing in them is looked at, nothing is checked, planned or told. With `look`
+//! it also asks the kernel, once each, for all that has to be known before the writes, and makes nothing of the answers.
 //! `cargo xtask bench --host` has it beside a start and a stop.
 //!
-//! `bare-steps start|stop UUID PARENT TYPE <DOMAIN.xml`
+//! `bare-steps start|stop UUID PARENT TYPE [look] <DOMAIN.xml`
 
 #![allow(unsafe_code, reason = "fork has no safe form")]
 
@@ -13,8 +14,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::ExitCode;
 
+use automdev::host::files;
 use automdev::host::heap::Heap;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
@@ -47,13 +50,14 @@ AUTOMDEV_MDEV_TYPE=mtty-1
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, uuid, parent, mdev_type] = &arguments[..] else {
+    let [what, uuid, parent, mdev_type, look @ ..] = &arguments[..] else {
         return ExitCode::FAILURE;
     };
     let device = Device {
         uuid,
         parent,
         mdev_type,
+        looks: !look.is_empty(),
     };
     let done = match what.as_str() {
         "start" => device.start(),
@@ -69,6 +73,7 @@ struct Device<'a> {
     uuid: &'a str,
     parent: &'a str,
     mdev_type: &'a str,
+    looks: bool,
 }
 
 impl Device<'_> {
@@ -84,9 +89,11 @@ impl Device<'_> {
             &format!("/etc/mdevctl.d/{parent}/{uuid}"),
             OFlag::O_RDONLY,
         )?)?;
+        self.look_for_its_caller();
         let _claimant = lock(CLAIMANT)?;
         let _device = lock(uuid)?;
         let host = lock("host")?;
+        self.look_before_it_is_made();
         replace("claimants", CLAIMANT)?;
         replace("devices", uuid)?;
         make_folder(&format!("{LEDGER}/claims/{uuid}"))?;
@@ -95,7 +102,9 @@ impl Device<'_> {
         let on_parent = lock(parent)?;
         let creation = lock(&format!("creation-{uuid}"))?;
         (&*creation).write_all(b"+")?;
+        self.look_for_scripts();
         writer.write()?;
+        self.look_at_what_was_made();
         replace("devices", uuid)?;
         creation.set_len(0)?;
         drop(on_parent);
@@ -106,18 +115,107 @@ impl Device<'_> {
         let Device { uuid, parent, .. } = self;
         read_all(&mut io::stdin())?;
         let writer = Writer::start(&format!("/sys/bus/mdev/devices/{uuid}/remove"), "1")?;
+        self.look_for_its_caller();
         let _claimant = lock(CLAIMANT)?;
         let _device = lock(uuid)?;
         fs::remove_file(format!("{LEDGER}/claims/{uuid}/{CLAIMANT}"))?;
         fs::remove_dir(format!("{LEDGER}/claims/{uuid}"))?;
         read_all(&mut file(&format!("{LEDGER}/devices/{uuid}"), OFlag::O_RDONLY)?)?;
+        self.look_before_it_goes();
+        self.look_for_scripts();
         replace("devices", uuid)?;
         let on_parent = lock(parent)?;
         writer.write()?;
         drop(on_parent);
+        self.stat(&format!("/sys/class/mdev_bus/{parent}/{uuid}"));
         fs::remove_file(format!("{LEDGER}/devices/{uuid}"))?;
         fs::remove_file(format!("{LEDGER}/claimants/{CLAIMANT}"))?;
         tell()
+    }
+
+    /// The daemon that has called, what is set, and the boot.
+    fn look_for_its_caller(&self) {
+        let parent = nix::unistd::getppid();
+        self.read(&format!("/proc/{parent}/stat"));
+        self.read("/etc/automdev/automdev.toml");
+        self.read("/proc/sys/kernel/random/boot_id");
+        self.read(&format!("{LEDGER}/claimants/{CLAIMANT}"));
+    }
+
+    /// Where it is defined, and by whom; who has it; whether there is room.
+    fn look_before_it_is_made(&self) {
+        let Device {
+            uuid,
+            parent,
+            mdev_type,
+            ..
+        } = self;
+        self.list("/etc/mdevctl.d");
+        for file in ["", &format!("/{parent}"), &format!("/{parent}/{uuid}")] {
+            self.stat(&format!("/etc/mdevctl.d{file}"));
+        }
+        self.read(&format!("{LEDGER}/devices/{uuid}"));
+        self.list(&format!("{LEDGER}/claims/{uuid}"));
+        self.list(&format!("{LEDGER}/swaps"));
+        self.stat(&format!("/sys/bus/mdev/devices/{uuid}"));
+        self.stat(&format!("/sys/class/mdev_bus/{parent}/{uuid}"));
+        let types = format!("/sys/class/mdev_bus/{parent}/mdev_supported_types");
+        self.read(&format!("{types}/{mdev_type}/available_instances"));
+        self.read(&format!("{types}/{mdev_type}/device_api"));
+    }
+
+    /// Which one it is, and whether its node has come.
+    fn look_at_what_was_made(&self) {
+        let Device { uuid, parent, .. } = self;
+        self.stat(&format!("/sys/class/mdev_bus/{parent}/{uuid}"));
+        self.list(&format!("/sys/bus/mdev/devices/{uuid}/vfio-dev"));
+        if self.looks {
+            let group = fs::read_link(format!("/sys/bus/mdev/devices/{uuid}/iommu_group"));
+            let number = group
+                .as_deref()
+                .ok()
+                .and_then(Path::file_name)
+                .unwrap_or_default();
+            self.stat(&Path::new("/dev/vfio").join(number).to_string_lossy());
+        }
+    }
+
+    /// Whose it is, whether it is that very one, and who uses it.
+    fn look_before_it_goes(&self) {
+        let Device { uuid, parent, .. } = self;
+        self.list(&format!("{LEDGER}/claims/{uuid}"));
+        self.list(&format!("{LEDGER}/swaps"));
+        self.list(&format!("{LEDGER}/uses"));
+        self.stat(&format!("/sys/class/mdev_bus/{parent}/{uuid}"));
+        self.list("/sys/module/vfio/holders");
+        self.read("/sys/module/vfio/refcnt");
+    }
+
+    /// What is to be asked and told.
+    fn look_for_scripts(&self) {
+        for folder in ["/usr/lib/mdevctl/scripts.d", "/etc/mdevctl.d/scripts.d"] {
+            self.list(&format!("{folder}/callouts"));
+            self.list(&format!("{folder}/notifiers"));
+        }
+    }
+
+    fn read(&self, path: &str) {
+        if self.looks {
+            let read = |file: File| (&file).read(&mut [0; 1024]);
+            drop(file(path, OFlag::O_RDONLY).map(read));
+        }
+    }
+
+    fn stat(&self, path: &str) {
+        if self.looks {
+            drop(fs::symlink_metadata(path));
+        }
+    }
+
+    fn list(&self, path: &str) {
+        if self.looks {
+            files::each_name(Path::new(path), |_| {});
+        }
     }
 }
 

@@ -116,26 +116,37 @@ impl Maker<'_> {
         let name = "1 device";
         let own = || self.own("automdev", &[0]);
         let domain = self.ground.domain(1, &[0])?;
-        let other = |name: &str, file: &str| {
-            let steps = hook(&self.ground.at(file), &[], &domain);
-            Call::in_turn(name, steps.to_vec())
+        let other = |name: &str, program: &str, file: &str| {
+            let file = self.ground.at(file).display().to_string();
+            Call::in_turn(name, hook(program.as_ref(), &[&file], &domain).to_vec())
         };
+        // Hooks that people publish are bash's, nearly all of them. No shell starts sooner than Debian's sh.
+        let bash = || other("bash + xmllint", "/bin/bash", "hook.sh");
+        let sh = || other("sh + xmllint", "/bin/sh", "hook.sh");
         // What no program with such a bound could be below, beside those that have none.
         let floor = "the least: 2 bounded writes";
         // What none could be below that keeps the promises, too.
         let with_ledger = "the least: with a ledger";
+        // What none could be below that looks before it writes.
+        let with_looks = "the least: with all looks";
         Ok(vec![
             self.case(name, own()?, kernel()).of_hook(),
             self.case(name, own()?, bare_writes()).of_hook(),
-            self.case(name, own()?, bare_steps(&domain)).of_hook(),
-            self.case(floor, bare_writes(), other("sh + xmllint", "hook.sh")),
+            self.case(name, own()?, bare_steps(&domain, true)).of_hook(),
+            self.case(floor, bare_writes(), sh()),
             self.case(floor, bare_writes(), mdevctl(1)),
-            self.case(with_ledger, bare_steps(&domain), other("sh + xmllint", "hook.sh")),
-            self.case(with_ledger, bare_steps(&domain), mdevctl(1)),
-            self.case(name, own()?, other("sh + xmllint", "hook.sh"))
+            self.case(with_ledger, bare_steps(&domain, false), sh()),
+            self.case(with_ledger, bare_steps(&domain, false), mdevctl(1)),
+            self.case(with_looks, bare_steps(&domain, true), sh()),
+            self.case(with_looks, bare_steps(&domain, true), mdevctl(1)),
+            self.case(name, own()?, bash())
                 .at_most(BESIDE_A_SHELL_HOOK)
                 .of_hook(),
-            self.case(name, own()?, other("python", "hook.py")).of_hook(),
+            self.case(name, own()?, sh())
+                .at_most(BESIDE_A_SHELL_HOOK)
+                .of_hook(),
+            self.case(name, own()?, other("python", "/usr/bin/python3", "hook.py"))
+                .of_hook(),
             self.case(name, own()?, mdevctl(1))
                 .at_most(BESIDE_MDEVCTL)
                 .of_hook(),
@@ -229,11 +240,12 @@ fn bare_writes() -> Call {
     Call::in_turn("bare writes", steps.to_vec())
 }
 
-/// What it takes with the locks, the ledger and the journal, when all else is known beforehand.
-fn bare_steps(domain: &Path) -> Call {
+/// What it takes with the locks, the ledger and the journal, when all else is known beforehand, or is looked at, too.
+fn bare_steps(domain: &Path, looks: bool) -> Call {
     let uuid = defined(0);
+    let look: &[&str] = if looks { &["look"] } else { &[] };
     let steps = ["start", "stop"].map(|what| {
-        let words = [what, uuid.as_str(), "mtty", "mtty-1"];
+        let words = [&[what, uuid.as_str(), "mtty", "mtty-1"], look].concat();
         Step::new(BARE_STEPS, &words).reading(domain)
     });
     Call::in_turn("bare steps", steps.to_vec())
