@@ -124,9 +124,9 @@ pub(super) fn record() -> Result<()> {
     fs::create_dir_all(&journal)?;
     let _journal = UnixDatagram::bind(journal.join("socket"))?;
     // So is it where it knows its caller, and of a definition as mdevctl writes it.
-    let caller = host.join(format!("proc/{}", std::process::id()));
-    fs::create_dir_all(&caller)?;
-    fs::write(caller.join("stat"), fs::read("/proc/self/stat")?)?;
+    let parent = host.join(format!("proc/{}", std::process::id()));
+    fs::create_dir_all(&parent)?;
+    fs::write(parent.join("stat"), fs::read("/proc/self/stat")?)?;
     fs::write(host.join(format!("etc/mdevctl.d/mbochs0/{DEVICE}")), DEFINITION)?;
     let (mut names, mut of_writer) = (BTreeSet::new(), BTreeSet::new());
     // Under the program itself the folder does not react: that what it has written comes to nothing it finds only at the end.
