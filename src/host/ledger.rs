@@ -242,7 +242,7 @@ impl<'a> Ledger<'a> {
     /// It cannot be written.
     pub fn write_claim(&self, uuid: MdevUuid, claimant: Claimant, claim: &Claim) -> Result<(), LedgerError> {
         let folder = self.claims_folder(uuid);
-        make_folder(&folder)?;
+        create_folder(&folder)?;
         self.write(&folder.join(claimant.to_string()), claim)
     }
 
@@ -371,6 +371,11 @@ fn make_folder(path: &Path) -> Result<(), LedgerError> {
         Err(LedgerError::File { source, .. }) if files::is_absent(&source) => {}
         checked => return checked,
     }
+    create_folder(path)
+}
+
+/// The same for one that is most often not there yet.
+fn create_folder(path: &Path) -> Result<(), LedgerError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_folder(path),
         made => made.map_err(|source| LedgerError::File {

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::clock::Deadline;
 use super::files;
 use super::kernel::Kernel;
@@ -96,6 +98,12 @@ pub fn is_this_boot(root: &Root, boot: &str) -> bool {
 /// For how long the host has been up, where it tells.
 #[must_use]
 pub fn uptime(root: &Root) -> Option<Duration> {
+    if *root == Root::default() {
+        // Which that file shows (proc_uptime(5)).
+        let since = clock_gettime(ClockId::Boottime);
+        let (seconds, nanoseconds) = (since.tv_sec.try_into().ok()?, since.tv_nsec.try_into().ok()?);
+        return Some(Duration::new(seconds, nanoseconds));
+    }
     let text = files::read_short(&root.path("/proc/uptime"))?;
     let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()

@@ -23,8 +23,8 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
     let mut deadline = Deadline::after(SOON);
     let mut is_asked = false;
     let input = io::stdin();
-    // Larger than nearly all; a page of it is there once something is read into it.
-    let mut bytes = Vec::with_capacity(256 << 10);
+    // Larger than most; what does not fit has a room of its own, a page of which is there once something is read into it.
+    let mut bytes = Vec::with_capacity(16 << 10);
     while bytes.len() <= MOST_BYTES {
         let left = PollTimeout::try_from(deadline.left()).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], left) {
@@ -39,7 +39,7 @@ pub(super) fn read(until: impl Fn() -> Deadline) -> anyhow::Result<String> {
             Err(errno) => return Err(errno).context("cannot read standard input"),
         }
         if bytes.len() == bytes.capacity() {
-            bytes.reserve(bytes.len());
+            bytes.reserve(bytes.len().max(256 << 10));
         }
         match rustix::io::read(&input, spare_capacity(&mut bytes)) {
             Ok(0) => break,
