@@ -141,7 +141,7 @@ impl Kernel for Sysfs {
 
     fn ready(&self) {
         let mut worker = self.worker.borrow_mut();
-        if worker.is_none() {
+        if worker.as_ref().is_none_or(|worker| worker.socket.is_none()) {
             // Where that fails, it is tried again when there is something to be written, and told then.
             *worker = Worker::start().ok();
         }

@@ -77,10 +77,10 @@ impl<'a> Made<'a> {
             callouts.end(outcome);
         }
         result?;
-        self.machine.kernel.done();
         for record in &mut self.records {
             create::finish(self.machine, self.ledger, record).map_err(|cause| failed(record, cause))?;
         }
+        self.machine.kernel.done();
         Ok(())
     }
 

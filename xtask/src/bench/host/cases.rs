@@ -120,14 +120,14 @@ impl Maker<'_> {
             let file = self.ground.at(file).display().to_string();
             Call::in_turn(name, hook(program.as_ref(), &[&file], &domain).to_vec())
         };
-        // Hooks that people publish are bash's, nearly all of them. No shell starts sooner than Debian's sh.
+        // Hooks that people publish are bash's, as far as we have seen; Debian's sh starts sooner.
         let bash = || other("bash + xmllint", "/bin/bash", "hook.sh");
         let sh = || other("sh + xmllint", "/bin/sh", "hook.sh");
         // What no program with such a bound could be below, beside those that have none.
         let floor = "the least: 2 bounded writes";
         // What none could be below that keeps the promises, too.
         let with_ledger = "the least: with a ledger";
-        // What none could be below that looks before it writes.
+        // The same that looks before it writes, at what we look at.
         let with_looks = "the least: with all looks";
         Ok(vec![
             self.case(name, own()?, kernel()).of_hook(),
@@ -248,7 +248,7 @@ fn bare_steps(domain: &Path, looks: bool) -> Call {
         let words = [&[what, uuid.as_str(), "mtty", "mtty-1"], look].concat();
         Step::new(BARE_STEPS, &words).reading(domain)
     });
-    Call::in_turn("bare steps", steps.to_vec())
+    Call::in_turn(if looks { "bare looks" } else { "bare steps" }, steps.to_vec())
 }
 
 /// What it takes when nothing is looked at.
