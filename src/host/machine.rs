@@ -98,7 +98,7 @@ pub fn is_this_boot(root: &Root, boot: &str) -> bool {
 /// For how long the host has been up, where it tells.
 #[must_use]
 pub fn uptime(root: &Root) -> Option<Duration> {
-    if *root == Root::default() {
+    if root.is_machine() {
         // Which that file shows (proc_uptime(5)), unless it is a container's own.
         let since = clock_gettime(ClockId::Boottime);
         let (seconds, nanoseconds) = (since.tv_sec.try_into().ok()?, since.tv_nsec.try_into().ok()?);

@@ -137,11 +137,12 @@ pub(super) fn record() -> Result<()> {
     // So is it where it knows its caller, and of a definition as mdevctl writes it.
     let parent = host.join(format!("proc/{}", std::process::id()));
     fs::create_dir_all(&parent)?;
-    // What stays undone is not tried again in the background, beside what comes next.
-    fs::create_dir_all(host.join("etc/automdev"))?;
-    fs::write(host.join("etc/automdev/automdev.toml"), "[timeouts]\nretry = 0\n")?;
     fs::write(parent.join("stat"), fs::read("/proc/self/stat")?)?;
     fs::write(host.join(format!("etc/mdevctl.d/mbochs0/{DEVICE}")), DEFINITION)?;
+    // What stays undone is not tried again in the background, beside what comes next.
+    let settings = host.join("etc/automdev");
+    fs::create_dir_all(&settings)?;
+    fs::write(settings.join("automdev.toml"), "[timeouts]\nretry = 0\n")?;
     let (mut names, mut of_writer, mut over_fake) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     // Under the program itself the folder does not react: that what it has written comes to nothing it finds only at the end.
     for (program, operation, end) in [
